@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use evonic_domain::{ModelFacts, Price};
+use evonic_domain::{ModelFacts, Price, WaitReason};
 use evonic_handles::Budget;
 use evonic_net::{Authorities, TlsConnector, TlsError};
 use evonic_shared::{config, error_chain::ErrorChain};
@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Delta, ModelError, Reply, Request, Runbook, check::Finding, facts::Facts, remote::Remote,
-    request::Sink,
+    Delta, ModelError, Reply, Request, Runbook, Tried, check::Finding, facts::Facts,
+    remote::Remote, request::Sink,
 };
 
 /// A wait that is longer is left to the models that a model falls back on.
@@ -58,6 +58,20 @@ impl Model {
         }
     }
 
+    /// What of earlier attempts is left for the model that is asked after this one: what goes
+    /// beyond the patience and the retries of this one.
+    fn left_of(&self, tried: Tried) -> Tried {
+        let Some(config::Model { patience, retries, .. }) = self.settings() else { return tried };
+        Tried {
+            faults: tried.faults.saturating_sub(*retries),
+            since: tried.since.saturating_sub(*patience),
+        }
+    }
+
+    fn is_out_of_reach(&self) -> bool {
+        self.remote().is_some_and(Remote::is_out_of_reach)
+    }
+
     fn remote(&self) -> Option<&Remote> {
         match self {
             Model::Remote(model) => Some(model),
@@ -77,7 +91,8 @@ impl Model {
         self.remote().and_then(Remote::window)
     }
 
-    /// As [`Model::window`]; the endpoint is asked, once a process, where nothing is known.
+    /// As [`Model::window`]; the endpoint is asked where nothing is known, and again from time to
+    /// time, for at most five seconds.
     pub async fn find_window(&self, cancel: &CancellationToken) -> Option<u64> {
         let model = self.remote()?;
         cancel.run_until_cancelled(model.find_window()).await.flatten()
@@ -104,6 +119,18 @@ impl Model {
     #[must_use]
     pub fn price(&self) -> Price {
         self.remote().map(Remote::price).unwrap_or_default()
+    }
+
+    /// Asks the endpoint for its window, whatever is known; [`Model::window`] has it then.
+    pub(crate) async fn refresh_window(&self, cancel: &CancellationToken) {
+        if let Some(model) = self.remote() {
+            let _when_next = cancel.run_until_cancelled(model.refresh_window()).await;
+        }
+    }
+
+    /// Where replies are asked for, where that is an endpoint.
+    pub(crate) fn address(&self) -> Option<String> {
+        self.remote().map(Remote::address)
     }
 
     /// Whether it takes images, as far as is known.
@@ -183,10 +210,11 @@ impl Models {
     }
 
     /// As [`Model::reply`], of the model of this name or of those it falls back on, in order: when
-    /// one cannot answer but another may, or would have it wait for longer than half a minute.
+    /// one cannot answer but another may, is out of reach, or would have it wait for longer than half
+    /// a minute. One that was out of reach is asked last for a minute.
     ///
     /// # Errors
-    /// [`ModelError`] of the first model; the shortest [`ModelError::Later`] where there is one.
+    /// [`ModelError`] of the model that was asked first; the shortest [`ModelError::Later`] where there is one.
     /// None when no model has this name.
     pub async fn reply(
         &self,
@@ -198,23 +226,47 @@ impl Models {
         let first = self.models.get(name)?;
         let mut sink = Sink::new(&deltas);
         let asked = async {
-            let mut error = match first.ask(&request, &mut sink).await {
-                Err(error) if may_fall_back(&error) => error,
-                reply => return reply,
+            let Some(order) = self.orders.get(name) else {
+                return first.ask(&request, &mut sink).await;
             };
-            let others = self.orders.get(name).map_or(&[][..], |order| &order[1..]);
-            for (other, model) in others.iter().filter_map(|name| self.models.get_key_value(name)) {
-                let reason = ErrorChain(&error).to_string();
-                tracing::warn!(model = name, fallback = other, reason, "model falls back");
-                sink.retract("another model is asked").await;
-                match model.ask(&request, &mut sink).await {
-                    Ok(reply) => return Ok(reply),
-                    Err(next) => error = better(error, next),
-                }
-            }
-            Err(error)
+            self.ask_in_order(order, request, &mut sink).await
         };
         Some(cancel.run_until_cancelled(asked).await.unwrap_or(Err(ModelError::Cancelled)))
+    }
+
+    /// Asks one after the other; those that were out of reach a moment ago come last.
+    async fn ask_in_order(
+        &self,
+        order: &[String],
+        mut request: Request,
+        sink: &mut Sink<'_>,
+    ) -> Result<Reply, ModelError> {
+        let mut left = request.tried;
+        let mut asked = Vec::with_capacity(order.len());
+        for (name, model) in order.iter().filter_map(|name| self.models.get_key_value(name)) {
+            asked.push((name, model, left));
+            left = model.left_of(left);
+        }
+        asked.sort_by_key(|(_, model, _)| model.is_out_of_reach());
+        let mut failed: Option<ModelError> = None;
+        for (name, model, tried) in asked {
+            if let Some(error) = &failed {
+                let reason = ErrorChain(error).to_string();
+                tracing::warn!(model = order[0], fallback = name, reason, "model falls back");
+                sink.retract("another model is asked").await;
+            }
+            request.tried = tried;
+            let error = match model.ask(&request, sink).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            failed = match failed {
+                None if !may_fall_back(&error) => return Err(error),
+                None => Some(error),
+                Some(first) => Some(better(first, error)),
+            };
+        }
+        Err(failed.expect("an order has the model itself"))
     }
 
     /// What was learnt of each endpoint, by [`Model::endpoint`].
@@ -261,6 +313,9 @@ fn may_fall_back(error: &ModelError) -> bool {
         | ModelError::Protocol { .. }
         | ModelError::Timeout { .. }
         | ModelError::Incomplete { .. } => true,
+        ModelError::Later { reason: WaitReason::Unavailable, .. } | ModelError::Spent { .. } => {
+            true
+        }
         ModelError::Later { after, .. } => *after > LONGEST_WAIT,
         ModelError::Refused { status, .. } => matches!(status, 401..=404 | 429),
         ModelError::TooLong { .. }

@@ -12,6 +12,7 @@
 //! | `fault`, `too_long`, `wait_hint` | an error as endpoints word it, and what it means |
 //! | `failure` | why an attempt failed |
 //! | `pauses`, `attempts` | whether and when it is asked again |
+//! | `outage` | whether it is out of reach just now |
 //! | `learning` | what a refusal teaches |
 //! | `window` | what the endpoint says of itself |
 //!
@@ -29,6 +30,7 @@ mod fault;
 mod fuzzing;
 mod key;
 mod learning;
+mod outage;
 mod pauses;
 mod sending;
 mod too_long;
@@ -40,14 +42,11 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Mutex, time::Instant};
-
-use evonic_domain::{Item, ModelFacts, Price};
+use evonic_domain::{Item, ModelFacts, Price, WaitReason};
 use evonic_handles::Budget;
 use evonic_net::{Connector, TlsConnector, TlsError};
 use evonic_shared::{config, config::ModelKind};
 use http::{HeaderName, HeaderValue};
-use tokio::sync::OnceCell;
 
 pub use self::sending::MAX_TEXT_BYTES;
 pub(crate) use self::{
@@ -56,7 +55,7 @@ pub(crate) use self::{
     fuzzing::{messages_answer, openai_answer},
     sending::{Inlined, Sending, in_words},
 };
-use self::{endpoint::Endpoint, key::Key};
+use self::{endpoint::Endpoint, key::Key, outage::Outage, window::NextQuestion};
 use crate::{
     ModelError, Reply, Request, SetupError, anthropic,
     body::{JsonWriter, RequestBody},
@@ -84,10 +83,8 @@ pub struct Remote {
     key: Option<Key>,
     headers: Vec<(HeaderName, HeaderValue)>,
     facts: Facts,
-    /// What the endpoint says of its window, asked once a process.
-    told_window: OnceCell<Option<u64>>,
-    /// When it last did not answer that.
-    window_failed: Mutex<Option<Instant>>,
+    next_question: NextQuestion,
+    outage: Outage,
 }
 
 impl Remote {
@@ -123,15 +120,15 @@ impl Remote {
         Ok(Self {
             name: name.to_owned(),
             settings: settings.clone(),
-            identity: format!("{} {} {model}", kind.name(), base_url.trim_end_matches('/')),
+            identity: endpoint::identity(*kind, base_url, query, model),
             endpoint,
             connector,
             budget: budget.clone(),
             key: key.transpose()?,
             headers,
             facts,
-            told_window: OnceCell::new(),
-            window_failed: Mutex::default(),
+            next_question: NextQuestion::default(),
+            outage: Outage::default(),
         })
     }
 
@@ -141,7 +138,27 @@ impl Remote {
         request: &Request,
         sink: &mut Sink<'_>,
     ) -> Result<Reply, ModelError> {
-        attempts::reply(self, request, sink).await
+        let reply = attempts::reply(self, request, sink).await;
+        match &reply {
+            Ok(_) => self.outage.end(),
+            Err(
+                ModelError::Unavailable { .. }
+                | ModelError::Timeout { .. }
+                | ModelError::Later { reason: WaitReason::Unavailable, .. },
+            ) => self.outage.begin(),
+            Err(_) => {}
+        }
+        reply
+    }
+
+    /// Whether it did not answer a moment ago.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.outage.is_under_way()
+    }
+
+    /// Where replies are asked for.
+    pub(super) fn address(&self) -> String {
+        self.endpoint.address(&self.endpoint.path)
     }
 
     pub(super) fn endpoint(&self) -> &str {
@@ -192,6 +209,7 @@ impl Remote {
             endpoint: &self.identity,
             facts: &facts,
             eyes: self.eyes(),
+            window: self.window(),
             has_blobs: request.blobs.is_some(),
             withheld: &request.withheld,
             texts: &texts,
@@ -228,11 +246,16 @@ impl Remote {
             Failure::Exhausted(exhausted) => ModelError::Exhausted(exhausted),
             Failure::Transient { message }
             | Failure::Busy { message, .. }
+            | Failure::Unconnected { message }
+            | Failure::UnknownHost { message }
             | Failure::Unreachable { message } => {
                 ModelError::Unavailable { model, attempts, message: self.clean(&message) }
             }
             Failure::Refused { status, message } => {
                 ModelError::Refused { model, status, message: self.clean(&message) }
+            }
+            Failure::Spent { status, message } => {
+                ModelError::Spent { model, status, message: self.clean(&message) }
             }
             Failure::Attachment { hashes, message } => {
                 ModelError::Attachment { model, hashes, message: self.clean(&message) }

@@ -323,11 +323,11 @@ impl Run {
         messages::context_too_large(parts, room, bytes, self.fitting.refusal.as_deref())
     }
 
-    /// Asks the endpoint for its window, where neither it nor the configuration has said it yet and
-    /// the conversation is no short one.
+    /// Asks the endpoint for its window, where the configuration has not said it, it is due and the
+    /// conversation is no short one.
     async fn find_window(&self, model: &Model) {
         let is_long = self.context.items_tokens() > ASK_TOKENS;
-        if is_long && model.window().is_none() && self.fitting.window.is_none() {
+        if is_long && self.fitting.window.is_none() {
             let _learnt = model.find_window(&self.signals.stop).await;
         }
     }

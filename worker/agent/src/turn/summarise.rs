@@ -231,6 +231,12 @@ impl Run {
                 }
                 heard = job.next_event() => match heard {
                     JobEvent::Ended(result) => break result,
+                    JobEvent::Piece(Delta::Spent(call)) => {
+                        if let ControlFlow::Break(left) = self.count_spent(call).await {
+                            job.end().await;
+                            return Asked::Left(ControlFlow::Break(left));
+                        }
+                    }
                     // A summary is shown when it is whole.
                     JobEvent::Piece(_) => {}
                 },

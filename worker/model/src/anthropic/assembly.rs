@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::blocks::Carrying;
 use crate::{
-    openai::{MAX_CALLS, number, recovered_name, unique_id},
+    openai::{CUT_CALL, MAX_CALLS, number, recovered_name, unique_id},
     remote::{Added, Failure, Finished, Terms},
 };
 
@@ -204,6 +204,11 @@ impl Assembly {
         known.reasoning_tokens = thinking.unwrap_or(known.reasoning_tokens);
     }
 
+    /// The tokens so far.
+    pub(crate) const fn usage(&self) -> Usage {
+        self.usage
+    }
+
     /// Whether any token of a reply came.
     pub(crate) const fn is_begun(&self) -> bool {
         self.bytes > 0
@@ -258,7 +263,11 @@ impl Assembly {
                     "it was cut off at its limit of tokens before any of it came: raise max_tokens";
                 return Err(Failure::Incomplete { message: message.to_owned(), again: false });
             }
-            rest.text = self.cut_short();
+            let (note, begun) = self.cut_short();
+            if self.is_empty() && !begun {
+                return Err(Failure::incomplete(CUT_CALL));
+            }
+            rest.text = note;
         }
         if self
             .blocks
@@ -324,23 +333,30 @@ impl Assembly {
         self.blocks.values().any(Open::is_half)
     }
 
-    /// Drops what the limit cut, and returns a note: half of an argument must never be run, and
-    /// thinking without its signature is refused.
-    fn cut_short(&mut self) -> String {
+    /// Drops what the limit cut: half of an argument must never be run, and thinking without its
+    /// signature is refused. Returns a note, and whether something of what was cut had begun.
+    fn cut_short(&mut self) -> (String, bool) {
         let said = |block: &Open| matches!(block, Open::Text(text) if !text.is_empty());
         let space = if self.blocks.values().any(said) { "\n\n" } else { "" };
-        let halves: Vec<_> =
-            self.blocks.iter().filter(|(_, block)| block.is_half()).map(|(i, _)| *i).collect();
-        for index in &halves {
-            self.blocks.remove(index);
-        }
-        match halves.len() {
+        let is_blank =
+            |block: &Open| matches!(block, Open::Call { input, .. } if input.trim().is_empty());
+        // The last block is the one that was cut, also where nothing of its input came.
+        let last = self.blocks.keys().next_back().copied();
+        let all = self.blocks.len();
+        let mut begun = false;
+        self.blocks.retain(|index, block| {
+            let is_cut = block.is_half() || (Some(*index) == last && is_blank(block));
+            begun |= is_cut && !is_blank(block) && matches!(block, Open::Call { .. });
+            !is_cut
+        });
+        let note = match all - self.blocks.len() {
             0 => format!("{space}[The reply was cut off at its limit of tokens.]"),
             cut => format!(
                 "{space}[The reply was cut off at its limit of tokens; {cut} unfinished tool calls \
                  were dropped.]"
             ),
-        }
+        };
+        (note, begun)
     }
 }
 

@@ -3,7 +3,12 @@
 use evonic_domain::Usage;
 use serde_json::{Map, Value, json};
 
-use super::{calls::Calls, ending::Ending, thinking::Thinking, usage};
+use super::{
+    calls::{CUT_CALL, Calls},
+    ending::Ending,
+    thinking::Thinking,
+    usage,
+};
 use crate::remote::{Added, Failure, Finished, Terms};
 
 /// Fields of a message that are reasoning as text, by any endpoint.
@@ -144,6 +149,11 @@ impl Assembly {
         Ok(added)
     }
 
+    /// The tokens so far.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage.unwrap_or_default()
+    }
+
     /// Whether any token of a reply came.
     pub(crate) fn is_begun(&self) -> bool {
         !self.text.is_empty() || self.reasoned || !self.calls.is_empty() || self.bytes > 0
@@ -183,7 +193,11 @@ impl Assembly {
             }
             Some(Ending::Length) if self.is_empty() => return Err(self.cut_before_it_began()),
             Some(Ending::Length) => {
-                let note = self.cut_short();
+                let (cut, begun) = self.calls.drop_cut();
+                if self.is_empty() && !begun {
+                    return Err(Failure::incomplete(CUT_CALL));
+                }
+                let note = self.cut_short(cut);
                 rest.text.push_str(&note);
                 self.text.push_str(&note);
             }
@@ -251,10 +265,10 @@ impl Assembly {
         Failure::Incomplete { message: message.to_owned(), again: false }
     }
 
-    /// Drops the calls that the limit cut, and returns a note.
-    fn cut_short(&mut self) -> String {
+    /// A note for a reply of which the limit cut so many calls.
+    fn cut_short(&self, cut: usize) -> String {
         let space = if self.text.is_empty() { "" } else { "\n\n" };
-        match self.calls.drop_halves() {
+        match cut {
             0 => format!("{space}[The reply was cut off at its limit of tokens.]"),
             cut => format!(
                 "{space}[The reply was cut off at its limit of tokens; {cut} unfinished tool calls \

@@ -129,6 +129,8 @@ pub(crate) struct Answer {
     done: bool,
     /// The first line of data that is no JSON.
     foreign: Option<String>,
+    /// What failed behind the end of the reply.
+    late: Option<Failure>,
 }
 
 #[derive(Debug)]
@@ -149,6 +151,7 @@ impl Answer {
             bytes: 0,
             done: false,
             foreign: None,
+            late: None,
         }
     }
 
@@ -167,7 +170,16 @@ impl Answer {
         self.assembly.is_finished()
     }
 
-    /// Takes the next piece; returns what it completed.
+    /// The tokens so far, as the endpoint counted them.
+    pub(crate) fn usage(&self) -> Usage {
+        match &self.assembly {
+            Assembly::OpenAi(assembly) => assembly.usage(),
+            Assembly::Anthropic(assembly) => assembly.usage(),
+        }
+    }
+
+    /// Takes the next piece; returns what it completed. What fails behind the end of the reply ends
+    /// the answer and is no error.
     ///
     /// # Errors
     /// [`Failure`]; nothing may be pushed after it.
@@ -214,10 +226,23 @@ impl Answer {
             if self.is_done() {
                 break;
             }
-            let event = event.map_err(|error| Failure::protocol(error.to_string()))?;
-            added.append(self.take_event(&event.data)?);
+            let event = event.map_err(|error| Failure::protocol(error.to_string()));
+            let taken = event.and_then(|event| self.take_event(&event.data));
+            added.append(self.excuse(taken)?);
         }
         Ok(added)
+    }
+
+    /// What was added; a failure behind the end of the reply is only noted.
+    fn excuse(&mut self, taken: Result<Added, Failure>) -> Result<Added, Failure> {
+        match taken {
+            Err(failure) if self.is_finished() => {
+                self.late = Some(failure);
+                self.done = true;
+                Ok(Added::default())
+            }
+            taken => taken,
+        }
     }
 
     /// An event, or several of an endpoint that leaves out the empty lines between them.
@@ -274,6 +299,17 @@ impl Answer {
     /// # Errors
     /// [`Failure`]: transient when the answer ended before the reply did.
     pub(crate) fn end(mut self) -> Result<(Finished, Added), Failure> {
+        let mut rest = self.settle()?;
+        let (finished, note) = self.finish()?;
+        rest.append(note);
+        Ok((finished, rest))
+    }
+
+    /// Takes what stands at the end of the answer; returns what that completed.
+    ///
+    /// # Errors
+    /// As [`Answer::end`].
+    pub(crate) fn settle(&mut self) -> Result<Added, Failure> {
         let mut rest = Added::default();
         match &mut self.form {
             Form::Open => return Err(Failure::incomplete("the answer is empty")),
@@ -291,7 +327,8 @@ impl Answer {
                 if !self.done
                     && let Some(event) = decoder.finish()
                 {
-                    rest = self.take_last(&event.data)?;
+                    let taken = self.take_last(&event.data);
+                    rest = self.excuse(taken)?;
                 }
                 let nothing = !self.is_begun() && !self.is_finished();
                 match self.foreign.take() {
@@ -308,9 +345,17 @@ impl Answer {
                 }
             }
         }
-        let (finished, note) = self.assembly.finish(self.done)?;
-        rest.append(note);
-        Ok((finished, rest))
+        Ok(rest)
+    }
+
+    /// The reply of an answer that is settled, and a note that the endpoint did not send.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is refused, or not complete.
+    pub(crate) fn finish(self) -> Result<(Finished, Added), Failure> {
+        let Self { assembly, done, late, .. } = self;
+        // Where the reply is none, what came behind its end may say why.
+        assembly.finish(done).map_err(|failure| late.unwrap_or(failure))
     }
 }
 
