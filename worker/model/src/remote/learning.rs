@@ -61,7 +61,8 @@ fn in_field_names(message: &str) -> String {
 /// The field of this request that a message refuses by name. What the request is about is never
 /// left out: without its tools it would be another one.
 fn refused_field(model: &Remote, request: &Request, lower: &str) -> Option<&'static str> {
-    if !says(lower, &REFUSALS) {
+    // A schema that is refused says nothing of the next one.
+    if !says(lower, &REFUSALS) || lower.contains("invalid schema") {
         return None;
     }
     let fields: &[&'static str] = match model.settings.kind {

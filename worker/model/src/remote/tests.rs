@@ -7,6 +7,7 @@ mod cases;
 mod chunking;
 mod descriptors;
 mod faults;
+mod memory;
 mod page;
 mod patience;
 mod secrets;
