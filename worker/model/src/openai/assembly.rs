@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     calls::{CUT_CALL, Calls},
-    ending::Ending,
+    ending::{self, Ending},
     thinking::Thinking,
     usage,
 };
@@ -76,7 +76,7 @@ impl Assembly {
                     Some(_) => return Err(Failure::protocol(format!("{name} is no object"))),
                 }
             }
-            if let Some(reason) = choice.get("finish_reason").and_then(reason) {
+            if let Some(reason) = choice.get("finish_reason").and_then(ending::reason) {
                 self.ending = Some(Ending::read(&reason));
             }
         }
@@ -276,21 +276,6 @@ impl Assembly {
             ),
         }
     }
-}
-
-/// A reason as text; from some endpoints an object with it.
-fn reason(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Null => return None,
-        Value::String(text) => text.clone(),
-        Value::Object(fields) => fields
-            .get("type")
-            .or_else(|| fields.get("reason"))
-            .and_then(Value::as_str)
-            .map_or_else(|| value.to_string(), str::to_owned),
-        other => other.to_string(),
-    };
-    (!text.is_empty()).then_some(text)
 }
 
 /// Appends a piece of a field: text to text, entries to a list; anything else stands for itself.

@@ -1,5 +1,7 @@
 //! An error as an endpoint words it, in any of the shapes in use, and the failure that it means.
 
+mod spent;
+
 use std::time::Duration;
 
 use evonic_domain::WaitReason;
@@ -10,32 +12,6 @@ use crate::facts::LEAST_WINDOW;
 
 /// The most words that name a kind of error.
 const MAX_WORDS: usize = 8;
-
-/// Words for a quota or a balance that is spent.
-const SPENT: [&str; 10] = [
-    "insufficient_quota",
-    "insufficient_user_quota",
-    "insufficient_balance",
-    "insufficient_funds",
-    "insufficient_credits",
-    "exceeded_current_quota",
-    "quota_exceeded",
-    "billing",
-    "payment_required",
-    "arrearage",
-];
-
-/// The same, in messages.
-const SPENT_PHRASES: [&str; 8] = [
-    "insufficient balance",
-    "insufficient credits",
-    "insufficient funds",
-    "insufficient quota",
-    "credit balance is too low",
-    "out of credits",
-    "usage limits. you will regain access",
-    "add a payment method",
-];
 
 /// An error, taken apart.
 #[derive(Debug, Default)]
@@ -132,14 +108,7 @@ impl Fault {
             return Failure::TooLong { window, tokens, message: said(status) };
         }
         let after = after.or_else(|| wait_hint::in_words(&lower));
-        // A quota that an endpoint says when to come back for is a limit of its rate.
-        let spent = status == Some(402)
-            || is(&SPENT)
-            || SPENT_PHRASES.iter().any(|phrase| lower.contains(phrase))
-            || (lower.contains("exceeded your current quota")
-                && after.is_none()
-                && !is(&["resource_exhausted"]));
-        if spent {
+        if status == Some(402) || spent::is_said(&self.words, &lower, after) {
             // Payment required, as every endpoint should say.
             return Failure::Spent { status: status.unwrap_or(402), message: plain };
         }
