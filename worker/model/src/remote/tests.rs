@@ -13,6 +13,7 @@ mod patience;
 mod secrets;
 mod secure;
 mod server;
+mod window;
 
 use std::{
     path::{Path, PathBuf},
