@@ -371,6 +371,13 @@ fn a_model_is_refused_for_what_cannot_work() {
         ("summary_model = \"nowhere\"", "no model \"nowhere\" is configured"),
         ("kind = \"anthropic\"\ntemperature = 1.0", "Messages refuses `temperature`"),
         ("kind = \"anthropic\"\nmax_tokens_field = \"max_tokens\"", "`max_tokens` only"),
+        ("max_tokens = 4096\ncontext_tokens = 4096", "m.max_tokens"),
+        ("kind = \"anthropic\"\nreasoning_effort = \"8192\"", "m.reasoning_effort"),
+        ("kind = \"anthropic\"\nreasoning_effort = \"500\"", "m.reasoning_effort"),
+        (
+            "kind = \"anthropic\"\nreasoning_effort = \"2000\"\nmax_tokens = 2000",
+            "a budget of 2000 tokens is not from 1024 to below the 2000 of `max_tokens`",
+        ),
         ("timeout = \"1m\"\ncall_timeout = \"2m\"", "the old name of `call_timeout`"),
     ] {
         let errors = errors(&model("m", more));

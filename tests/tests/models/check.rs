@@ -33,6 +33,8 @@ fn cases() -> Vec<Case> {
     let list = json_answer("200 OK", &json!({"data": [{"id": "m", "max_model_len": 4096}]}));
     let not_found = json_answer("404 Not Found", &json!({"detail": "Not Found"}));
     let key = json_answer("401 Unauthorized", &json!({"error": {"message": "who is it?"}}));
+    let low = json!({"error": {"message": "Your credit balance is too low."}});
+    let spent = json_answer("400 Bad Request", &low);
     let slow = "HTTP/1.1 429 Slow\r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n";
     let reasoning = events(&json!({"reasoning_content": "hm"}), "stop");
     let page =
@@ -42,6 +44,7 @@ fn cases() -> Vec<Case> {
         Case::new("mute", &[&pong, &pong, &list]),
         Case::new("astray", &[&not_found]),
         Case::new("stranger", &[&key]),
+        Case::new("spent", &[&spent]),
         Case::new("limited", &[slow]),
         Case::new("thinker", &[&reasoning]),
         Case::new("page", &[page]),
@@ -51,7 +54,7 @@ fn cases() -> Vec<Case> {
 #[test]
 fn a_model_is_listed_and_checked_and_each_fault_says_what_to_do() {
     let endpoint = Endpoint::start(cases());
-    let mut config: String = ["mute", "astray", "stranger", "limited", "thinker", "page"]
+    let mut config: String = ["mute", "astray", "stranger", "spent", "limited", "thinker", "page"]
         .map(|name| endpoint.model(name, ""))
         .concat();
     config += &endpoint.model("good", "fallback = [\"mute\"]");
@@ -100,6 +103,11 @@ fn a_model_is_listed_and_checked_and_each_fault_says_what_to_do() {
         ("astray", "refused with status 404: … was asked)", "check base_url"),
         ("stranger", "refused with status 401: …", "check the key, and key_header"),
         (
+            "spent",
+            "the quota of model … is spent: status …",
+            "check the plan and the quota of the key",
+        ),
+        (
             "keyless",
             "key of model … cannot be read from environment variable … (models.….key_env): it is not set",
             "put the key where key_env",
@@ -107,7 +115,7 @@ fn a_model_is_listed_and_checked_and_each_fault_says_what_to_do() {
         (
             "nobody",
             "is unavailable after … cannot be connected: Connection refused",
-            "start the endpoint, or correct base_url",
+            "start the endpoint, or correct base_url: http://127.0.0.1:9/v1/chat/completions was",
         ),
         (
             "limited",

@@ -27,6 +27,12 @@ pub struct ModelFacts {
     /// Tokens of a request and its reply together.
     #[serde(default)]
     pub window: Option<u64>,
+    /// The window that its list of models had last.
+    #[serde(default)]
+    pub listed_window: Option<u64>,
+    /// When a refusal told the window, in seconds since 1970; absent when the list did.
+    #[serde(default)]
+    pub refused_at: Option<i64>,
     /// Fields of requests that it refuses.
     #[serde(default)]
     pub refused_fields: Vec<String>,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use evonic_domain::{Effect, Ending, Item, ToolSpec};
+use evonic_domain::{Effect, Ending, Item, ToolSpec, WaitReason};
 use evonic_shared::error_chain::ErrorChain;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Model, ModelError, Reply, Request};
+use crate::{Model, ModelError, Reply, Request, Runbook};
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -55,6 +55,7 @@ async fn reply(model: &Model, cancel: &CancellationToken) -> Finding {
     let asked = ask(model, "Reply with the one word: pong", Vec::new(), cancel).await;
     finding(
         "reply",
+        model,
         asked.map(|reply| {
             let text: String = reply.text.chars().take(60).collect();
             format!("it replied {text:?}")
@@ -89,7 +90,7 @@ async fn tool_call(model: &Model, cancel: &CancellationToken) -> Finding {
                     .to_owned(),
             ),
         },
-        Err(error) => finding("tool_call", Err(error)),
+        Err(error) => finding("tool_call", model, Err(error)),
     }
 }
 
@@ -97,7 +98,8 @@ async fn window(model: &Model, cancel: &CancellationToken) -> Finding {
     if model.settings().is_none() {
         return Finding::well("window", "it has none: it reads the last message");
     }
-    match model.find_window(cancel).await {
+    model.refresh_window(cancel).await;
+    match model.window() {
         Some(window) => Finding::well("window", format!("{window} tokens")),
         // It is learnt from the first refusal: nothing fails by that.
         None => Finding {
@@ -119,27 +121,33 @@ async fn ask(
         items: vec![Item::user(text)].into(),
         tools,
         max_output_tokens: Some(MAX_TOKENS),
+        checks: true,
         ..Request::default()
     };
     // Nobody listens: the reply is the same.
     let (deltas, _) = mpsc::channel(1);
     let asked = tokio::time::timeout(TIMEOUT, model.reply(request, deltas, cancel)).await;
     let late = || ModelError::Unavailable {
-        model: model.endpoint().to_owned(),
+        model: model.settings().map_or(Runbook::NAME, |settings| &settings.model).to_owned(),
         attempts: 1,
         message: format!("no reply within {} s", TIMEOUT.as_secs()),
     };
     asked.unwrap_or_else(|_| Err(late()))
 }
 
-fn finding(name: &str, result: Result<String, ModelError>) -> Finding {
+fn finding(name: &str, model: &Model, result: Result<String, ModelError>) -> Finding {
     match result {
         Ok(message) => Finding::well(name, message),
         Err(error) => Finding {
             name: name.to_owned(),
             ok: false,
             message: ErrorChain(&error).to_string(),
-            advice: Some(advice(&error).to_owned()),
+            advice: Some(match model.address() {
+                Some(address) if is_unreachable(&error) => {
+                    format!("start the endpoint, or correct base_url: {address} was asked")
+                }
+                _ => advice(&error).to_owned(),
+            }),
         },
     }
 }
@@ -148,6 +156,13 @@ impl Finding {
     fn well(name: &str, message: impl Into<String>) -> Self {
         Self { name: name.to_owned(), ok: true, message: message.into(), advice: None }
     }
+}
+
+fn is_unreachable(error: &ModelError) -> bool {
+    matches!(
+        error,
+        ModelError::Unavailable { .. } | ModelError::Later { reason: WaitReason::Unavailable, .. }
+    )
 }
 
 /// What to do about an error.
@@ -160,7 +175,7 @@ fn advice(error: &ModelError) -> &'static str {
         ModelError::Refused { status: 401 | 403, .. } => {
             "check the key, and key_header: some endpoints take it in `api-key`"
         }
-        ModelError::Refused { status: 402 | 429, .. } => "check the plan and the quota of the key",
+        ModelError::Spent { .. } => "check the plan and the quota of the key",
         ModelError::Refused { status: 404 | 405, .. } => {
             "check base_url, which ends with the version such as /v1, and the name in `model`"
         }

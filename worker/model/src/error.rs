@@ -45,6 +45,14 @@ pub enum ModelError {
         /// The endpoint's message, shortened.
         message: String,
     },
+    /// The quota or the balance of the key is spent: waiting does not help.
+    #[error("the quota of model {model} is spent: status {status}: {message}")]
+    Spent {
+        model: String,
+        /// The endpoint's, or 402 where it has none.
+        status: u16,
+        message: String,
+    },
     /// The endpoint could not be reached, or broke off, after every retry.
     #[error("model {model} is unavailable after {attempts} attempt{}: {message}", plural(*attempts))]
     Unavailable {
@@ -74,7 +82,14 @@ pub enum ModelError {
     },
     /// The endpoint asks to come back later, or is out of reach for the time being.
     #[error("model {model} is to be asked again in {} s: {message}", after.as_secs_f32())]
-    Later { model: String, reason: WaitReason, after: Duration, message: String },
+    Later {
+        model: String,
+        reason: WaitReason,
+        after: Duration,
+        /// Faults of the endpoint in this call, for [`crate::Tried`].
+        faults: u32,
+        message: String,
+    },
     /// The reply is not complete, also not after it was asked for again.
     #[error("model {model} did not complete its reply: {message}")]
     Incomplete { model: String, message: String },
@@ -139,7 +154,7 @@ impl ModelError {
                 TurnErrorCode::ModelSetup
             }
             ModelError::Refused { .. } => TurnErrorCode::ModelRefused,
-            ModelError::TooLong { .. } => TurnErrorCode::ModelRefused,
+            ModelError::TooLong { .. } | ModelError::Spent { .. } => TurnErrorCode::ModelRefused,
             ModelError::Incomplete { .. } => TurnErrorCode::IncompleteReply,
             ModelError::Attachment { .. } => TurnErrorCode::AttachmentRefused,
             ModelError::Exhausted(_)

@@ -1,11 +1,13 @@
 //! Every configured model, and which of them answers.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod fallback;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use evonic_domain::{ModelFacts, Price};
 use evonic_handles::Budget;
 use evonic_net::{Authorities, TlsConnector, TlsError};
-use evonic_shared::{config, error_chain::ErrorChain};
+use evonic_shared::config;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -13,9 +15,6 @@ use crate::{
     Delta, ModelError, Reply, Request, Runbook, check::Finding, facts::Facts, remote::Remote,
     request::Sink,
 };
-
-/// A wait that is longer is left to the models that a model falls back on.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A model under its configured name.
 #[derive(Debug)]
@@ -58,6 +57,10 @@ impl Model {
         }
     }
 
+    fn is_out_of_reach(&self) -> bool {
+        self.remote().is_some_and(Remote::is_out_of_reach)
+    }
+
     fn remote(&self) -> Option<&Remote> {
         match self {
             Model::Remote(model) => Some(model),
@@ -77,7 +80,8 @@ impl Model {
         self.remote().and_then(Remote::window)
     }
 
-    /// As [`Model::window`]; the endpoint is asked, once a process, where nothing is known.
+    /// As [`Model::window`]; the endpoint is asked where nothing is known, and again from time to
+    /// time, for at most five seconds.
     pub async fn find_window(&self, cancel: &CancellationToken) -> Option<u64> {
         let model = self.remote()?;
         cancel.run_until_cancelled(model.find_window()).await.flatten()
@@ -104,6 +108,18 @@ impl Model {
     #[must_use]
     pub fn price(&self) -> Price {
         self.remote().map(Remote::price).unwrap_or_default()
+    }
+
+    /// Asks the endpoint for its window, whatever is known; [`Model::window`] has it then.
+    pub(crate) async fn refresh_window(&self, cancel: &CancellationToken) {
+        if let Some(model) = self.remote() {
+            let _when_next = cancel.run_until_cancelled(model.refresh_window()).await;
+        }
+    }
+
+    /// Where replies are asked for, where that is an endpoint.
+    pub(crate) fn address(&self) -> Option<String> {
+        self.remote().map(Remote::address)
     }
 
     /// Whether it takes images, as far as is known.
@@ -167,7 +183,8 @@ impl Models {
             models.insert(name.clone(), model);
         }
         let with_fallback = configured.iter().filter(|(_, model)| !model.fallback.is_empty());
-        let orders = with_fallback.map(|(name, _)| (name.clone(), order(configured, name)));
+        let orders =
+            with_fallback.map(|(name, _)| (name.clone(), fallback::order(configured, name)));
         Self { orders: Arc::new(orders.collect()), models: Arc::new(models), facts }
     }
 
@@ -183,10 +200,11 @@ impl Models {
     }
 
     /// As [`Model::reply`], of the model of this name or of those it falls back on, in order: when
-    /// one cannot answer but another may, or would have it wait for longer than half a minute.
+    /// one cannot answer but another may, is out of reach, or would have it wait for longer than half
+    /// a minute. One that was out of reach is asked last for a minute.
     ///
     /// # Errors
-    /// [`ModelError`] of the first model; the shortest [`ModelError::Later`] where there is one.
+    /// [`ModelError`] of the model that was asked first; the shortest [`ModelError::Later`] where there is one.
     /// None when no model has this name.
     pub async fn reply(
         &self,
@@ -198,21 +216,10 @@ impl Models {
         let first = self.models.get(name)?;
         let mut sink = Sink::new(&deltas);
         let asked = async {
-            let mut error = match first.ask(&request, &mut sink).await {
-                Err(error) if may_fall_back(&error) => error,
-                reply => return reply,
+            let Some(order) = self.orders.get(name) else {
+                return first.ask(&request, &mut sink).await;
             };
-            let others = self.orders.get(name).map_or(&[][..], |order| &order[1..]);
-            for (other, model) in others.iter().filter_map(|name| self.models.get_key_value(name)) {
-                let reason = ErrorChain(&error).to_string();
-                tracing::warn!(model = name, fallback = other, reason, "model falls back");
-                sink.retract("another model is asked").await;
-                match model.ask(&request, &mut sink).await {
-                    Ok(reply) => return Ok(reply),
-                    Err(next) => error = better(error, next),
-                }
-            }
-            Err(error)
+            self.ask_in_order(order, request, &mut sink).await
         };
         Some(cancel.run_until_cancelled(asked).await.unwrap_or(Err(ModelError::Cancelled)))
     }
@@ -232,55 +239,5 @@ impl Models {
     #[must_use]
     pub fn facts_changed(&self) -> watch::Receiver<u64> {
         self.facts.changes()
-    }
-}
-
-/// A model, those it falls back on, and theirs: each once, the nearer first.
-fn order(configured: &BTreeMap<String, config::Model>, name: &str) -> Vec<String> {
-    let mut order = vec![name.to_owned()];
-    let mut next = 0;
-    while next < order.len() {
-        let fallback = configured.get(&order[next]).map_or(&[][..], |model| &model.fallback);
-        for name in fallback {
-            if !order.contains(name) {
-                order.push(name.clone());
-            }
-        }
-        next += 1;
-    }
-    order
-}
-
-/// Whether another model may do better. What is wrong with the request is wrong for all.
-fn may_fall_back(error: &ModelError) -> bool {
-    match error {
-        ModelError::Key { .. }
-        | ModelError::Setup { .. }
-        | ModelError::Unusable(_)
-        | ModelError::Unavailable { .. }
-        | ModelError::Protocol { .. }
-        | ModelError::Timeout { .. }
-        | ModelError::Incomplete { .. } => true,
-        ModelError::Later { after, .. } => *after > LONGEST_WAIT,
-        ModelError::Refused { status, .. } => matches!(status, 401..=404 | 429),
-        ModelError::TooLong { .. }
-        | ModelError::ReplyTooLarge { .. }
-        | ModelError::Attachment { .. }
-        | ModelError::Exhausted(_)
-        | ModelError::Cancelled => false,
-    }
-}
-
-/// The error that says most of what to do: to come back soonest, else the first one.
-fn better(first: ModelError, next: ModelError) -> ModelError {
-    match (&first, &next) {
-        (ModelError::Later { after: first_after, .. }, ModelError::Later { after, .. })
-            if after < first_after =>
-        {
-            next
-        }
-        (ModelError::Later { .. }, _) => first,
-        (_, ModelError::Later { .. }) => next,
-        _ => first,
     }
 }

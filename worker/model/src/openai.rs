@@ -17,6 +17,6 @@ mod thinking;
 mod usage;
 
 pub(crate) use assembly::Assembly;
-pub(crate) use calls::{MAX_CALLS, recovered_name, unique_id};
+pub(crate) use calls::{CUT_CALL, MAX_CALLS, recovered_name, unique_id};
 pub(crate) use request::{FIELDS, parameters, write};
 pub(crate) use usage::number;

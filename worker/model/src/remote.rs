@@ -10,8 +10,9 @@
 //! | `answer` | from bytes to chunks |
 //! | `attachments` | what of them is shown, and which a refusal is about |
 //! | `fault`, `too_long`, `wait_hint` | an error as endpoints word it, and what it means |
-//! | `failure` | why an attempt failed |
+//! | `failure`, `turn_error` | why an attempt failed, and how a turn is told |
 //! | `pauses`, `attempts` | whether and when it is asked again |
+//! | `outage` | whether it is out of reach just now |
 //! | `learning` | what a refusal teaches |
 //! | `window` | what the endpoint says of itself |
 //!
@@ -29,9 +30,11 @@ mod fault;
 mod fuzzing;
 mod key;
 mod learning;
+mod outage;
 mod pauses;
 mod sending;
 mod too_long;
+mod turn_error;
 mod wait_hint;
 mod window;
 
@@ -40,14 +43,11 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Mutex, time::Instant};
-
-use evonic_domain::{Item, ModelFacts, Price};
+use evonic_domain::{Item, ModelFacts, Price, WaitReason};
 use evonic_handles::Budget;
 use evonic_net::{Connector, TlsConnector, TlsError};
 use evonic_shared::{config, config::ModelKind};
 use http::{HeaderName, HeaderValue};
-use tokio::sync::OnceCell;
 
 pub use self::sending::MAX_TEXT_BYTES;
 pub(crate) use self::{
@@ -56,7 +56,7 @@ pub(crate) use self::{
     fuzzing::{messages_answer, openai_answer},
     sending::{Inlined, Sending, in_words},
 };
-use self::{endpoint::Endpoint, key::Key};
+use self::{endpoint::Endpoint, key::Key, outage::Outage, window::NextQuestion};
 use crate::{
     ModelError, Reply, Request, SetupError, anthropic,
     body::{JsonWriter, RequestBody},
@@ -64,9 +64,6 @@ use crate::{
     history, openai,
     request::Sink,
 };
-
-/// The most characters of a message of others that an error repeats.
-const MAX_MESSAGE_CHARS: usize = 500;
 
 /// The name under which it is learnt that an endpoint takes no images.
 const IMAGES: &str = "images";
@@ -84,10 +81,8 @@ pub struct Remote {
     key: Option<Key>,
     headers: Vec<(HeaderName, HeaderValue)>,
     facts: Facts,
-    /// What the endpoint says of its window, asked once a process.
-    told_window: OnceCell<Option<u64>>,
-    /// When it last did not answer that.
-    window_failed: Mutex<Option<Instant>>,
+    next_question: NextQuestion,
+    outage: Outage,
 }
 
 impl Remote {
@@ -123,15 +118,15 @@ impl Remote {
         Ok(Self {
             name: name.to_owned(),
             settings: settings.clone(),
-            identity: format!("{} {} {model}", kind.name(), base_url.trim_end_matches('/')),
+            identity: endpoint::identity(*kind, base_url, query, model),
             endpoint,
             connector,
             budget: budget.clone(),
             key: key.transpose()?,
             headers,
             facts,
-            told_window: OnceCell::new(),
-            window_failed: Mutex::default(),
+            next_question: NextQuestion::default(),
+            outage: Outage::default(),
         })
     }
 
@@ -141,7 +136,27 @@ impl Remote {
         request: &Request,
         sink: &mut Sink<'_>,
     ) -> Result<Reply, ModelError> {
-        attempts::reply(self, request, sink).await
+        let reply = attempts::reply(self, request, sink).await;
+        match &reply {
+            Ok(_) => self.outage.end(),
+            Err(
+                ModelError::Unavailable { .. }
+                | ModelError::Timeout { .. }
+                | ModelError::Later { reason: WaitReason::Unavailable, .. },
+            ) => self.outage.begin(),
+            Err(_) => {}
+        }
+        reply
+    }
+
+    /// Whether it did not answer a moment ago.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.outage.is_under_way()
+    }
+
+    /// Where replies are asked for.
+    pub(super) fn address(&self) -> String {
+        self.endpoint.address(&self.endpoint.path)
     }
 
     pub(super) fn endpoint(&self) -> &str {
@@ -192,6 +207,7 @@ impl Remote {
             endpoint: &self.identity,
             facts: &facts,
             eyes: self.eyes(),
+            window: self.window(),
             has_blobs: request.blobs.is_some(),
             withheld: &request.withheld,
             texts: &texts,
@@ -219,55 +235,6 @@ impl Remote {
             ModelKind::Anthropic => Assembly::Anthropic(anthropic::Assembly::new(terms)),
         };
         Answer::new(assembly, limit)
-    }
-
-    /// The error of a turn, after this many attempts.
-    fn error(&self, failure: Failure, attempts: u32) -> ModelError {
-        let model = self.name.clone();
-        match failure {
-            Failure::Exhausted(exhausted) => ModelError::Exhausted(exhausted),
-            Failure::Transient { message }
-            | Failure::Busy { message, .. }
-            | Failure::Unreachable { message } => {
-                ModelError::Unavailable { model, attempts, message: self.clean(&message) }
-            }
-            Failure::Refused { status, message } => {
-                ModelError::Refused { model, status, message: self.clean(&message) }
-            }
-            Failure::Attachment { hashes, message } => {
-                ModelError::Attachment { model, hashes, message: self.clean(&message) }
-            }
-            Failure::TooLong { window, tokens, message } => {
-                ModelError::TooLong { model, window, tokens, message: self.clean(&message) }
-            }
-            Failure::TooLarge { limit } => ModelError::ReplyTooLarge { model, limit },
-            Failure::Incomplete { message, .. } => {
-                ModelError::Incomplete { model, message: self.clean(&message) }
-            }
-            Failure::Slow { limit } => ModelError::Timeout { model, limit },
-            Failure::Protocol { message } => ModelError::Protocol {
-                model,
-                protocol: match self.settings.kind {
-                    ModelKind::OpenAi => "Chat Completions",
-                    ModelKind::Anthropic => "Messages",
-                },
-                message: self.clean(&message),
-            },
-        }
-    }
-
-    /// A message of others as one short line without the key.
-    fn clean(&self, message: &str) -> String {
-        let message = match &self.key {
-            Some(key) => key.redact(message),
-            None => message.to_owned(),
-        };
-        let words = message.split(|c: char| c.is_whitespace() || c.is_control());
-        let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-        match line.char_indices().nth(MAX_MESSAGE_CHARS) {
-            Some((end, _)) => format!("{}…", &line[..end]),
-            None => line,
-        }
     }
 }
 

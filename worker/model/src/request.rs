@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use evonic_domain::{Carried, Item, ToolCall, ToolSpec, Usage};
+use evonic_domain::{Carried, Item, ModelCall, ToolCall, ToolSpec, Usage};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -24,14 +24,18 @@ pub struct Request {
     pub blobs: Option<Arc<dyn Blobs>>,
     /// Attachments, by their hashes, that are told of and not shown.
     pub withheld: Arc<HashSet<String>>,
-    /// How often the endpoint was asked for this reply before, and for how long.
+    /// How the endpoint was asked for this reply before.
     pub tried: Tried,
+    /// Whether it only finds out if the model works: then a host that nobody knows is waited for by
+    /// no retry.
+    pub checks: bool,
 }
 
 /// Attempts before this one, by whichever worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
-    pub attempts: u32,
+    /// Those that a fault of the endpoint's ended: waits for one that is busy are none.
+    pub faults: u32,
     /// Since the first one.
     pub since: Duration,
 }
@@ -74,6 +78,8 @@ pub enum Delta {
         /// Why.
         reason: String,
     },
+    /// A call took this and became no reply.
+    Spent(ModelCall),
 }
 
 /// Where the pieces of a reply go, and whether any went since the last were taken back.
@@ -104,6 +110,11 @@ impl<'a> Sink<'a> {
         if std::mem::take(&mut self.sent) {
             let _ = self.deltas.send(Delta::Retract { reason: reason.to_owned() }).await;
         }
+    }
+
+    /// Tells what a call took that became no reply.
+    pub(crate) async fn spent(&mut self, call: ModelCall) {
+        let _ = self.deltas.send(Delta::Spent(call)).await;
     }
 
     async fn send(&mut self, delta: Delta) {

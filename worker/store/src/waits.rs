@@ -104,18 +104,23 @@ impl Writer<'_> {
         Ok(WaitOutcome::Waits)
     }
 
-    /// Counts an attempt at the turn's present model call, which took so long. The next reply that is
-    /// committed starts the count anew.
+    /// Counts faults of the endpoint in the turn's present model call, which took so long. The next
+    /// reply that is committed starts the count anew.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
-    pub fn count_attempt(&mut self, lease: &Lease, took: Duration) -> Result<(), StoreError> {
+    pub fn count_attempt(
+        &mut self,
+        lease: &Lease,
+        faults: u32,
+        took: Duration,
+    ) -> Result<(), StoreError> {
         self.check_lease(lease)?;
         self.execute(
             "count attempt",
-            "UPDATE turns SET attempts = attempts + 1, tried_ms = tried_ms + ?2,
+            "UPDATE turns SET attempts = attempts + ?4, tried_ms = tried_ms + ?2,
              attempted_at = COALESCE(attempted_at, ?3) WHERE id = ?1",
-            params![lease.turn_id.as_str(), millis(took), column::now()],
+            params![lease.turn_id.as_str(), millis(took), column::now(), faults],
         )?;
         Ok(())
     }

@@ -52,9 +52,9 @@ pub struct Claimed {
     pub ran: Duration,
     /// Workers that died while they had it, since its last committed step.
     pub takeovers: u32,
-    /// How often its present model call was tried before.
-    pub attempts: u32,
-    /// For how long, with what it waited in between.
+    /// Faults of the endpoint in its present model call before.
+    pub faults: u32,
+    /// For how long that call was tried, with what it waited in between.
     pub tried: Duration,
     /// The form that its answer must have, if it must.
     pub response_format: Option<ResponseFormat>,

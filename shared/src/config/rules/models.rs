@@ -28,6 +28,8 @@ pub(super) fn check(models: &BTreeMap<String, Model>, reader: &mut Reader<'_>) {
             ("leave_out", model.leave_out.iter().find_map(|field| field_fault(field))),
             ("temperature", temperature_fault(model)),
             ("max_tokens_field", field_of_other_kind(model)),
+            ("max_tokens", max_tokens_fault(model)),
+            ("reasoning_effort", thinking_fault(model)),
             ("summary_model", model.summary_model.as_deref().and_then(|to| unknown(models, to))),
             ("fallback", model.fallback.iter().find_map(|to| unknown(models, to))),
             ("fallback", fallback_loop(models, name)),
@@ -99,6 +101,37 @@ fn temperature_fault(model: &Model) -> Option<Fault> {
 fn field_of_other_kind(model: &Model) -> Option<Fault> {
     let other = model.kind == ModelKind::Anthropic && model.max_tokens_field.is_some();
     other.then(|| ("Messages has `max_tokens` only".to_owned(), "remove it"))
+}
+
+fn max_tokens_fault(model: &Model) -> Option<Fault> {
+    let (max_tokens, window) = (u64::from(model.max_tokens?), model.context_tokens?);
+    (max_tokens >= window).then(|| {
+        let problem = format!(
+            "a reply of {max_tokens} tokens leaves nothing of the {window} of `context_tokens`"
+        );
+        (problem, "write less than `context_tokens`, such as a quarter of it")
+    })
+}
+
+/// Messages takes a budget of at least so many tokens.
+const LEAST_THINKING: u32 = 1024;
+
+/// What a reply of kind `anthropic` may have where `max_tokens` does not say it.
+const DEFAULT_MAX_TOKENS: u32 = 8192;
+
+fn thinking_fault(model: &Model) -> Option<Fault> {
+    if model.kind != ModelKind::Anthropic {
+        return None;
+    }
+    let budget: u32 = model.reasoning_effort.as_ref()?.parse().ok()?;
+    let max_tokens = model.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+    (!(LEAST_THINKING..max_tokens).contains(&budget)).then(|| {
+        let problem = format!(
+            "a budget of {budget} tokens is not from {LEAST_THINKING} to below the {max_tokens} of \
+             `max_tokens`"
+        );
+        (problem, "write a budget between the two, or a word such as `high`")
+    })
 }
 
 fn unknown(models: &BTreeMap<String, Model>, to: &str) -> Option<Fault> {

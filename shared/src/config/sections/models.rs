@@ -32,13 +32,15 @@ section! {
         /// Whether it takes images.
         images: Option<bool> = absent("it does until the endpoint refuses one");
         /// Models that are asked, one after the other, when this one is out of reach, refuses its
-        /// key or has no quota left.
+        /// key or has no quota left. One that was out of reach is asked last for a minute.
         fallback: Vec<String> = is([]);
-        /// How much it reasons: a word of the endpoint's, such as `low` or `high`.
+        /// How much it reasons: a word of the endpoint's, such as `low` or `high`. For `anthropic`
+        /// also a budget of tokens, from `1024` to below `max_tokens`.
         reasoning_effort: Option<String> = absent("the endpoint's own");
         /// Sampling temperature. Not of `anthropic`, which refuses it.
         temperature: Option<f64> = absent("the endpoint's own"), within 0.0 to 2.0;
-        /// The most tokens of a reply.
+        /// The most tokens of a reply: less than `context_tokens`, and never more than half of the
+        /// window is asked for.
         max_tokens: Option<u32> =
             absent("the endpoint's own; 8192 for `anthropic`, which must be told"), within 1 to 100000000;
         /// The field of a request that says so.

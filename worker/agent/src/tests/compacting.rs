@@ -68,7 +68,7 @@ fn a_turn_goes_on_without_a_summary_that_is_never_made() {
     history(&harness, &session, 6, 2000);
     let turn = harness.post(&session, "and now?");
     harness.as_another(1, |writer, lease| {
-        writer.count_attempt(lease, Duration::from_secs(600))?;
+        writer.count_attempt(lease, 1, Duration::from_secs(600))?;
         writer.hand_over(lease)
     });
     let _worker = harness.worker(2, Some(1));

@@ -143,6 +143,26 @@ fn of_a_spent_budget() -> TurnError {
     failed(&harness, &turn)
 }
 
+/// A whole reply that is nothing but white space, and what it took.
+const BLANK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\
+     data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" \"}}]}\n\n\
+     data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\
+     \"usage\":{\"prompt_tokens\":7,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n";
+
+#[test]
+fn what_became_no_reply_is_counted() {
+    let endpoint = Endpoint::start(BLANK);
+    let model = model_at(endpoint.address);
+    let harness = Harness::with(|config| _ = config.models.insert("remote".to_owned(), model));
+    let worker = harness.worker(1, None);
+    let turn = harness.post(&harness.session("remote", None), "hello");
+    worker.agents.wake();
+    let error = failed(&harness, &turn);
+    assert_eq!(error.code, TurnErrorCode::IncompleteReply, "{error:?}");
+    let usage = harness.turn(&turn).usage;
+    assert_eq!((usage.input_tokens, usage.output_tokens), (21, 3), "of three calls");
+}
+
 /// What makes a turn fail with this code. A new code does not compile until it is made here.
 fn error_with(code: TurnErrorCode) -> TurnError {
     match code {

@@ -11,7 +11,7 @@ use crate::{
     coalesce::Coalescer,
     job::{Job, JobEvent},
 };
-use evonic_domain::{EventKind, Item, TurnError, WaitReason, Waiting};
+use evonic_domain::{EventKind, Item, ModelCall, TurnError, WaitReason, Waiting};
 use evonic_model::{Delta, ModelError, Reply, Request, Tried};
 use evonic_shared::error_chain::ErrorChain;
 use evonic_store::{NewReply, WaitOutcome};
@@ -76,6 +76,7 @@ impl Run {
             blobs: Some(Arc::new(SessionBlobs::new(self.turn_writer.clone()))),
             withheld: Arc::clone(&self.withheld),
             tried: self.tried,
+            checks: false,
         };
         let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
         let stop = self.signals.stop.clone();
@@ -102,12 +103,18 @@ impl Run {
                 }
                 return self.retract().await;
             }
+            Delta::Spent(call) => return self.count_spent(call).await,
         }
         if pending.text.is_full() || pending.reasoning.is_full() {
             self.publish(pending).await
         } else {
             ControlFlow::Continue(())
         }
+    }
+
+    /// Counts a call that became no reply.
+    pub(super) async fn count_spent(&mut self, call: ModelCall) -> Flow {
+        self.commit(move |writer, lease| writer.count_call(lease, &call)).await
     }
 
     /// Commits what is pending. From then on there may be text that only a reply confirms.
@@ -191,8 +198,8 @@ impl Run {
                 }
                 ControlFlow::Continue(())
             }
-            ModelError::Later { reason, after, message, .. } => {
-                self.leave_until(reason, after, message, took).await
+            ModelError::Later { reason, after, faults, message, .. } => {
+                self.leave_until(reason, after, message, (faults, took)).await
             }
             // What earlier turns showed is not worth this one.
             ModelError::Attachment { hashes, message, .. } if self.withhold(&hashes) => {
@@ -227,7 +234,7 @@ impl Run {
         reason: WaitReason,
         after: Duration,
         message: String,
-        took: Duration,
+        (faults, took): (u32, Duration),
     ) -> Flow {
         let void = self.void_text.take();
         let events: Vec<_> =
@@ -237,7 +244,7 @@ impl Run {
         tracing::info!(until, reason = reason.name(), why, "turn waits for its model");
         let left = self.commit(move |writer, lease| {
             append(writer, lease, &events)?;
-            writer.count_attempt(lease, took)?;
+            writer.count_attempt(lease, faults, took)?;
             writer.wait_turn(lease, &waiting)
         });
         ControlFlow::Break(match left.await? {

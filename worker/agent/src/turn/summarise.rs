@@ -204,7 +204,7 @@ impl Run {
         }
         self.fitting.no_summary = true;
         // What another endpoint was tried for is not taken from the patience with the agent's own.
-        if model != self.agent.model && self.tried.attempts > 0 {
+        if model != self.agent.model && self.tried != Tried::default() {
             self.commit(|writer, lease| writer.forget_attempts(lease)).await?;
             self.tried = Tried::default();
         }
@@ -239,6 +239,12 @@ impl Run {
                 }
                 heard = job.next_event() => match heard {
                     JobEvent::Ended(result) => break result,
+                    JobEvent::Piece(Delta::Spent(call)) => {
+                        if let ControlFlow::Break(left) = self.count_spent(call).await {
+                            job.end().await;
+                            return Asked::Left(ControlFlow::Break(left));
+                        }
+                    }
                     // A summary is shown when it is whole.
                     JobEvent::Piece(_) => {}
                 },

@@ -7,12 +7,13 @@ use evonic_model::Model;
 
 /// Tokens of a conversation from which on it matters how large the window is.
 const ASK_TOKENS: u64 = 500;
+
 impl Run {
-    /// Asks the endpoint for its window, where neither it nor the configuration has said it yet and
-    /// the conversation is no short one. Breaks off where the turn must end or the worker drains.
+    /// Asks the endpoint for its window, where the configuration has not said it, it is due and the
+    /// conversation is no short one. Breaks off where the turn must end or the worker drains.
     pub(super) async fn find_window(&self, model: &Model) -> ControlFlow<()> {
         let is_long = self.context.items_tokens() > ASK_TOKENS;
-        if !is_long || model.window().is_some() || self.fitting.window.is_some() {
+        if !is_long || self.fitting.window.is_some() {
             return ControlFlow::Continue(());
         }
         let Signals { stop, drain, .. } = &self.signals;

@@ -1,14 +1,17 @@
 //! The assembly of a reply: events in, a reply out; or a whole message.
 
-use std::collections::{BTreeMap, HashSet};
+mod block;
+mod ending;
 
-use evonic_domain::{ToolCall, Usage};
+use std::collections::BTreeMap;
+
+use evonic_domain::Usage;
 use serde_json::{Map, Value};
 
-use super::blocks::Carrying;
+use self::block::Open;
 use crate::{
-    openai::{MAX_CALLS, number, recovered_name, unique_id},
-    remote::{Added, Failure, Finished, Terms},
+    openai::{MAX_CALLS, number},
+    remote::{Added, Failure, Terms},
 };
 
 /// The most blocks of a reply.
@@ -24,19 +27,6 @@ pub(crate) struct Assembly {
     stopped: bool,
     usage: Usage,
     bytes: usize,
-}
-
-/// A block as it came so far.
-#[derive(Debug)]
-enum Open {
-    Text(String),
-    Call {
-        id: String,
-        name: String,
-        input: String,
-    },
-    /// Thinking, or what only the endpoint knows.
-    Kept(Map<String, Value>),
 }
 
 impl Assembly {
@@ -204,6 +194,11 @@ impl Assembly {
         known.reasoning_tokens = thinking.unwrap_or(known.reasoning_tokens);
     }
 
+    /// The tokens so far.
+    pub(crate) const fn usage(&self) -> Usage {
+        self.usage
+    }
+
     /// Whether any token of a reply came.
     pub(crate) const fn is_begun(&self) -> bool {
         self.bytes > 0
@@ -223,160 +218,6 @@ impl Assembly {
         self.bytes += bytes;
         let limit = self.terms.limit;
         if self.bytes > limit { Err(Failure::TooLarge { limit }) } else { Ok(()) }
-    }
-
-    /// The reply, and a note at the end of its text that the endpoint did not send.
-    ///
-    /// # Errors
-    /// [`Failure`] when it was refused, or is not complete.
-    pub(crate) fn finish(mut self) -> Result<(Finished, Added), Failure> {
-        let stop = self.stop.take();
-        let cut = match stop.as_deref() {
-            Some("end_turn" | "stop_sequence" | "tool_use") => false,
-            Some("max_tokens") => true,
-            Some("model_context_window_exceeded") if self.is_empty() => {
-                let message = "nothing of the reply had room in the window".to_owned();
-                let tokens = Some(self.usage.input_tokens);
-                return Err(Failure::TooLong { window: self.terms.window, tokens, message });
-            }
-            Some("model_context_window_exceeded") => true,
-            Some("refusal") => {
-                let message = "it declined to reply (stop_reason refusal)".to_owned();
-                return Err(Failure::Refused { status: 200, message });
-            }
-            Some(other) => {
-                let other: String = other.chars().take(64).collect();
-                return Err(Failure::incomplete(format!("it ended with {other:?}")));
-            }
-            None if self.stopped && !self.has_half() => false,
-            None => return Err(Failure::transient("the answer ended before the reply did")),
-        };
-        let mut rest = Added::default();
-        if cut {
-            if self.is_empty() {
-                let message =
-                    "it was cut off at its limit of tokens before any of it came: raise max_tokens";
-                return Err(Failure::Incomplete { message: message.to_owned(), again: false });
-            }
-            rest.text = self.cut_short();
-        }
-        if self
-            .blocks
-            .values()
-            .any(|block| matches!(block, Open::Call { name, .. } if name.is_empty()))
-        {
-            return Err(Failure::incomplete("a tool call without a name"));
-        }
-        if self.is_empty() {
-            let reasoned = self.blocks.values().any(|block| matches!(block, Open::Kept(_)));
-            return Err(Failure::incomplete(match (reasoned, self.blocks.is_empty()) {
-                (true, _) => "nothing but reasoning came",
-                (false, false) => "nothing but white space came",
-                (false, true) if stop.as_deref() == Some("tool_use") => {
-                    "it announced tool calls, and none came"
-                }
-                (false, true) => "nothing came but its end",
-            }));
-        }
-        let mut finished = self.into_finished();
-        finished.text.push_str(&rest.text);
-        Ok((finished, rest))
-    }
-
-    fn into_finished(self) -> Finished {
-        let mut carrying = Carrying::default();
-        let own: HashSet<String> = self.blocks.values().filter_map(Open::id).collect();
-        let mut given: HashSet<String> = HashSet::new();
-        let (mut text, mut tool_calls) = (String::new(), Vec::new());
-        for block in self.blocks.into_values() {
-            match block {
-                Open::Text(piece) => {
-                    carrying.text(piece.len());
-                    text.push_str(&piece);
-                }
-                Open::Call { id, name, input } => {
-                    let taken = |id: &str| self.terms.taken.contains(id) || given.contains(id);
-                    let id = match id.is_empty() || taken(&id) {
-                        false => id,
-                        true => unique_id(|id| taken(id) || own.contains(id)),
-                    };
-                    given.insert(id.clone());
-                    let arguments = if input.trim().is_empty() { "{}".to_owned() } else { input };
-                    let name = recovered_name(name, &self.terms);
-                    tool_calls.push(ToolCall { id, name, arguments });
-                    carrying.call();
-                }
-                Open::Kept(block) => carrying.keep(Value::Object(block)),
-            }
-        }
-        Finished { text, tool_calls, usage: self.usage, carried: carrying.finish() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.blocks.values().all(|block| match block {
-            Open::Text(text) => text.trim().is_empty(),
-            Open::Call { .. } => false,
-            Open::Kept(_) => true,
-        })
-    }
-
-    fn has_half(&self) -> bool {
-        self.blocks.values().any(Open::is_half)
-    }
-
-    /// Drops what the limit cut, and returns a note: half of an argument must never be run, and
-    /// thinking without its signature is refused.
-    fn cut_short(&mut self) -> String {
-        let said = |block: &Open| matches!(block, Open::Text(text) if !text.is_empty());
-        let space = if self.blocks.values().any(said) { "\n\n" } else { "" };
-        let halves: Vec<_> =
-            self.blocks.iter().filter(|(_, block)| block.is_half()).map(|(i, _)| *i).collect();
-        for index in &halves {
-            self.blocks.remove(index);
-        }
-        match halves.len() {
-            0 => format!("{space}[The reply was cut off at its limit of tokens.]"),
-            cut => format!(
-                "{space}[The reply was cut off at its limit of tokens; {cut} unfinished tool calls \
-                 were dropped.]"
-            ),
-        }
-    }
-}
-
-impl Open {
-    const fn call() -> Self {
-        Self::Call { id: String::new(), name: String::new(), input: String::new() }
-    }
-
-    fn id(&self) -> Option<String> {
-        match self {
-            Self::Call { id, .. } => Some(id.clone()),
-            Self::Text(_) | Self::Kept(_) => None,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Call { id, name, input } => id.len() + name.len() + input.len(),
-            Self::Kept(block) => Value::Object(block.clone()).to_string().len(),
-        }
-    }
-
-    fn is_half(&self) -> bool {
-        match self {
-            Self::Text(_) => false,
-            Self::Call { name, input, .. } => {
-                name.is_empty()
-                    || serde_json::from_str::<serde::de::IgnoredAny>(input)
-                        .is_err_and(|error| error.is_eof() && !input.trim().is_empty())
-            }
-            Self::Kept(block) => {
-                block.get("type").is_some_and(|kind| kind == "thinking")
-                    && block.get("signature").and_then(Value::as_str).is_none_or(str::is_empty)
-            }
-        }
     }
 }
 

@@ -30,11 +30,12 @@ pub(crate) const FIELDS: [&str; 3] = ["cache_control", "thinking", "output_confi
 pub(crate) fn write(request: &Request, sending: &Sending<'_>, reply: bool, json: &mut JsonWriter) {
     let settings = sending.settings;
     let messages = messages(request, sending.endpoint);
+    let max_tokens =
+        sending.max_tokens(request, Some(DEFAULT_MAX_TOKENS)).unwrap_or(DEFAULT_MAX_TOKENS);
     json.raw("{\"model\":");
     json.string(&settings.model);
     if reply {
-        let tokens = sending.max_tokens(request).unwrap_or(DEFAULT_MAX_TOKENS);
-        json.raw(&format!(",\"max_tokens\":{tokens},\"stream\":true"));
+        json.raw(&format!(",\"max_tokens\":{max_tokens},\"stream\":true"));
     }
     if sending.sends("cache_control") {
         json.raw(",\"cache_control\":{\"type\":\"ephemeral\"}");
@@ -42,6 +43,8 @@ pub(crate) fn write(request: &Request, sending: &Sending<'_>, reply: bool, json:
     let effort = settings.reasoning_effort.as_deref();
     if let Some(effort) = effort.filter(|_| sending.sends("thinking") && may_think(&messages)) {
         match effort.parse::<u32>() {
+            // A budget that the reply has no room for is refused.
+            Ok(tokens) if tokens >= max_tokens => {}
             Ok(tokens) => {
                 json.raw(&format!(
                     ",\"thinking\":{{\"type\":\"enabled\",\"budget_tokens\":{tokens}}}"
@@ -266,3 +269,6 @@ fn write_call(call: &Called<'_>, json: &mut JsonWriter) {
     json.raw(&call.arguments);
     json.raw("}");
 }
+
+#[cfg(test)]
+mod tests;

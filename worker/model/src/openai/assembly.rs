@@ -3,7 +3,12 @@
 use evonic_domain::Usage;
 use serde_json::{Map, Value, json};
 
-use super::{calls::Calls, ending::Ending, thinking::Thinking, usage};
+use super::{
+    calls::{CUT_CALL, Calls},
+    ending::{self, Ending},
+    thinking::Thinking,
+    usage,
+};
 use crate::remote::{Added, Failure, Finished, Terms};
 
 /// Fields of a message that are reasoning as text, by any endpoint.
@@ -71,7 +76,7 @@ impl Assembly {
                     Some(_) => return Err(Failure::protocol(format!("{name} is no object"))),
                 }
             }
-            if let Some(reason) = choice.get("finish_reason").and_then(reason) {
+            if let Some(reason) = choice.get("finish_reason").and_then(ending::reason) {
                 self.ending = Some(Ending::read(&reason));
             }
         }
@@ -144,6 +149,11 @@ impl Assembly {
         Ok(added)
     }
 
+    /// The tokens so far.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage.unwrap_or_default()
+    }
+
     /// Whether any token of a reply came.
     pub(crate) fn is_begun(&self) -> bool {
         !self.text.is_empty() || self.reasoned || !self.calls.is_empty() || self.bytes > 0
@@ -183,7 +193,11 @@ impl Assembly {
             }
             Some(Ending::Length) if self.is_empty() => return Err(self.cut_before_it_began()),
             Some(Ending::Length) => {
-                let note = self.cut_short();
+                let (cut, begun) = self.calls.drop_cut();
+                if self.is_empty() && !begun {
+                    return Err(Failure::incomplete(CUT_CALL));
+                }
+                let note = self.cut_short(cut);
                 rest.text.push_str(&note);
                 self.text.push_str(&note);
             }
@@ -251,10 +265,10 @@ impl Assembly {
         Failure::Incomplete { message: message.to_owned(), again: false }
     }
 
-    /// Drops the calls that the limit cut, and returns a note.
-    fn cut_short(&mut self) -> String {
+    /// A note for a reply of which the limit cut so many calls.
+    fn cut_short(&self, cut: usize) -> String {
         let space = if self.text.is_empty() { "" } else { "\n\n" };
-        match self.calls.drop_halves() {
+        match cut {
             0 => format!("{space}[The reply was cut off at its limit of tokens.]"),
             cut => format!(
                 "{space}[The reply was cut off at its limit of tokens; {cut} unfinished tool calls \
@@ -262,21 +276,6 @@ impl Assembly {
             ),
         }
     }
-}
-
-/// A reason as text; from some endpoints an object with it.
-fn reason(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Null => return None,
-        Value::String(text) => text.clone(),
-        Value::Object(fields) => fields
-            .get("type")
-            .or_else(|| fields.get("reason"))
-            .and_then(Value::as_str)
-            .map_or_else(|| value.to_string(), str::to_owned),
-        other => other.to_string(),
-    };
-    (!text.is_empty()).then_some(text)
 }
 
 /// Appends a piece of a field: text to text, entries to a list; anything else stands for itself.

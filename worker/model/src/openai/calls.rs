@@ -11,6 +11,10 @@ use crate::remote::{Failure, Terms};
 /// The most tool calls of a reply.
 pub(crate) const MAX_CALLS: usize = 64;
 
+/// What is wrong with a reply that the limit of tokens ended before the arguments of its call.
+pub(crate) const CUT_CALL: &str =
+    "it was cut off at its limit of tokens within a tool call: raise max_tokens";
+
 /// The calls so far.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -145,11 +149,18 @@ impl Calls {
         self.calls.iter().any(|call| call.name.is_empty())
     }
 
-    /// Drops the calls that a limit cut, and returns how many: half of an argument must never run.
-    pub(super) fn drop_halves(&mut self) -> usize {
+    /// Drops the calls that a limit cut: half of an argument must never run, and arguments of which
+    /// nothing came are cut too. How many, and whether the arguments of one were begun.
+    pub(super) fn drop_cut(&mut self) -> (usize, bool) {
         let all = self.calls.len();
-        self.calls.retain(|call| !call.name.is_empty() && !is_half(&call.arguments));
-        all - self.calls.len()
+        let mut begun = false;
+        self.calls.retain(|call| {
+            let is_blank = call.arguments.trim().is_empty();
+            let is_whole = !call.name.is_empty() && !is_blank && !is_half(&call.arguments);
+            begun |= !is_whole && !is_blank;
+            is_whole
+        });
+        (all - self.calls.len(), begun)
     }
 
     /// Calls with ids of their own, the names that their tools have, and arguments that are at

@@ -1,5 +1,7 @@
 //! What a finish reason means.
 
+use serde_json::Value;
+
 /// How the endpoint says that a reply ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -47,6 +49,21 @@ impl Ending {
             _ => Self::Other(reason.chars().take(64).collect()),
         }
     }
+}
+
+/// A reason as text; from some endpoints an object with it.
+pub(super) fn reason(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => fields
+            .get("type")
+            .or_else(|| fields.get("reason"))
+            .and_then(Value::as_str)
+            .map_or_else(|| value.to_string(), str::to_owned),
+        other => other.to_string(),
+    };
+    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ pub(crate) fn write(request: &Request, sending: &Sending<'_>, json: &mut JsonWri
         json.raw(",\"temperature\":");
         json.value(&temperature);
     }
-    if let (Some(field), Some(tokens)) = (max_tokens_field(sending), sending.max_tokens(request)) {
+    if let (Some(field), Some(tokens)) =
+        (max_tokens_field(sending), sending.max_tokens(request, None))
+    {
         json.raw(&format!(",\"{field}\":{tokens}"));
     }
     let effort = settings.reasoning_effort.as_ref();

@@ -2,14 +2,20 @@
 //!
 //! Pure: bytes in, pieces and at last a reply out. How the bytes are cut does not matter.
 
-use std::{borrow::Cow, collections::HashSet};
+mod assembly;
+mod json;
+mod reply;
 
-use evonic_domain::{Carried, ToolCall, Usage, value_count};
+use evonic_domain::Usage;
 use evonic_net::sse::{Decoder, Event, SseError};
 use serde_json::Value;
 
+use self::json::{read, read_whole};
+pub(crate) use self::{
+    assembly::Assembly,
+    reply::{Added, Finished, Terms},
+};
 use super::{failure::Failure, fault::Fault};
-use crate::{anthropic, openai};
 
 /// The most bytes of an answer, its framing included: some 300 bytes for each token.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
@@ -20,103 +26,8 @@ const JSON_BYTES: usize = 4;
 /// The least bytes that JSON may have, for fields that are passed over.
 const LEAST_JSON_BYTES: usize = 64 * 1024;
 
-/// The most values of a chunk: built, a value takes many times the bytes of its text.
-const MAX_VALUES: usize = 65_536;
-
 /// What of an answer that cannot be read is shown.
 const SHOWN_CHARS: usize = 100;
-
-/// What a piece of an answer adds to a reply.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Added {
-    pub(crate) text: String,
-    pub(crate) reasoning: String,
-}
-
-impl Added {
-    pub(crate) fn append(&mut self, more: Self) {
-        self.text.push_str(&more.text);
-        self.reasoning.push_str(&more.reasoning);
-    }
-}
-
-/// A reply as its endpoint made it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Finished {
-    pub(crate) text: String,
-    pub(crate) tool_calls: Vec<ToolCall>,
-    pub(crate) usage: Usage,
-    /// What goes back as it came: [`Carried::data`].
-    pub(crate) carried: Value,
-}
-
-impl Finished {
-    /// What is carried, under the endpoint's name.
-    pub(crate) fn carried(&mut self, endpoint: &str) -> Carried {
-        Carried { endpoint: endpoint.to_owned(), data: self.carried.take() }
-    }
-}
-
-/// What bounds a reply, and what it is read with.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Terms {
-    /// The most bytes of it.
-    pub(crate) limit: usize,
-    /// The ids of calls that were made before.
-    pub(crate) taken: HashSet<String>,
-    /// The names of the tools that it may call, as they are sent, and as they are.
-    pub(crate) tools: Vec<(String, String)>,
-    /// The window of the endpoint, where it is known.
-    pub(crate) window: Option<u64>,
-}
-
-/// From chunks to a reply, by kind of endpoint.
-#[derive(Debug)]
-pub(crate) enum Assembly {
-    OpenAi(openai::Assembly),
-    Anthropic(anthropic::Assembly),
-}
-
-impl Assembly {
-    fn take(&mut self, chunk: Value) -> Result<Added, Failure> {
-        match self {
-            Self::OpenAi(assembly) => assembly.take(chunk),
-            Self::Anthropic(assembly) => assembly.take(chunk),
-        }
-    }
-
-    /// Whether any token of a reply came.
-    fn is_begun(&self) -> bool {
-        match self {
-            Self::OpenAi(assembly) => assembly.is_begun(),
-            Self::Anthropic(assembly) => assembly.is_begun(),
-        }
-    }
-
-    /// Whether the endpoint said how the reply ends.
-    fn is_finished(&self) -> bool {
-        match self {
-            Self::OpenAi(assembly) => assembly.is_finished(),
-            Self::Anthropic(assembly) => assembly.is_finished(),
-        }
-    }
-
-    /// Whether nothing more can come.
-    fn is_done(&self) -> bool {
-        match self {
-            Self::OpenAi(_) => false,
-            Self::Anthropic(assembly) => assembly.is_done(),
-        }
-    }
-
-    /// `ended` is whether the endpoint said that nothing more comes.
-    fn finish(self, ended: bool) -> Result<(Finished, Added), Failure> {
-        match self {
-            Self::OpenAi(assembly) => assembly.finish(ended),
-            Self::Anthropic(assembly) => assembly.finish(),
-        }
-    }
-}
 
 /// An answer's body in the reading.
 #[derive(Debug)]
@@ -129,6 +40,8 @@ pub(crate) struct Answer {
     done: bool,
     /// The first line of data that is no JSON.
     foreign: Option<String>,
+    /// What failed behind the end of the reply.
+    late: Option<Failure>,
 }
 
 #[derive(Debug)]
@@ -149,6 +62,7 @@ impl Answer {
             bytes: 0,
             done: false,
             foreign: None,
+            late: None,
         }
     }
 
@@ -167,7 +81,13 @@ impl Answer {
         self.assembly.is_finished()
     }
 
-    /// Takes the next piece; returns what it completed.
+    /// The tokens so far, as the endpoint counted them.
+    pub(crate) fn usage(&self) -> Usage {
+        self.assembly.usage()
+    }
+
+    /// Takes the next piece; returns what it completed. What fails behind the end of the reply ends
+    /// the answer and is no error.
     ///
     /// # Errors
     /// [`Failure`]; nothing may be pushed after it.
@@ -214,10 +134,23 @@ impl Answer {
             if self.is_done() {
                 break;
             }
-            let event = event.map_err(|error| Failure::protocol(error.to_string()))?;
-            added.append(self.take_event(&event.data)?);
+            let event = event.map_err(|error| Failure::protocol(error.to_string()));
+            let taken = event.and_then(|event| self.take_event(&event.data));
+            added.append(self.excuse(taken)?);
         }
         Ok(added)
+    }
+
+    /// What was added; a failure behind the end of the reply is only noted.
+    fn excuse(&mut self, taken: Result<Added, Failure>) -> Result<Added, Failure> {
+        match taken {
+            Err(failure) if self.is_finished() => {
+                self.late = Some(failure);
+                self.done = true;
+                Ok(Added::default())
+            }
+            taken => taken,
+        }
     }
 
     /// An event, or several of an endpoint that leaves out the empty lines between them.
@@ -274,6 +207,17 @@ impl Answer {
     /// # Errors
     /// [`Failure`]: transient when the answer ended before the reply did.
     pub(crate) fn end(mut self) -> Result<(Finished, Added), Failure> {
+        let mut rest = self.settle()?;
+        let (finished, note) = self.finish()?;
+        rest.append(note);
+        Ok((finished, rest))
+    }
+
+    /// Takes what stands at the end of the answer; returns what that completed.
+    ///
+    /// # Errors
+    /// As [`Answer::end`].
+    pub(crate) fn settle(&mut self) -> Result<Added, Failure> {
         let mut rest = Added::default();
         match &mut self.form {
             Form::Open => return Err(Failure::incomplete("the answer is empty")),
@@ -291,7 +235,8 @@ impl Answer {
                 if !self.done
                     && let Some(event) = decoder.finish()
                 {
-                    rest = self.take_last(&event.data)?;
+                    let taken = self.take_last(&event.data);
+                    rest = self.excuse(taken)?;
                 }
                 let nothing = !self.is_begun() && !self.is_finished();
                 match self.foreign.take() {
@@ -308,62 +253,18 @@ impl Answer {
                 }
             }
         }
-        let (finished, note) = self.assembly.finish(self.done)?;
-        rest.append(note);
-        Ok((finished, rest))
+        Ok(rest)
     }
-}
 
-fn read(json: &str) -> Result<Value, Failure> {
-    check_values(json.as_bytes())?;
-    let mended = mend_surrogates(json);
-    serde_json::from_str(&mended).map_err(|error| Failure::protocol(error.to_string()))
-}
-
-fn read_whole(json: &[u8]) -> Result<Value, Failure> {
-    check_values(json)?;
-    let text = String::from_utf8_lossy(json);
-    serde_json::from_str(&mend_surrogates(&text)).map_err(|error| {
-        if error.is_eof() {
-            return Failure::transient("the answer ended within its JSON");
-        }
-        let lines = text.lines().filter(|line| line.starts_with('{')).count();
-        let hint = match lines > 1 && error.to_string().starts_with("trailing") {
-            true => {
-                "; it sends a JSON object a line, as Ollama's own API does: is base_url its /v1?"
-            }
-            false => "",
-        };
-        Failure::protocol(format!("{error}{hint}"))
-    })
-}
-
-/// JSON in which an escaped half of a surrogate pair, which no text can hold, is a replacement
-/// character (RFC 8259, section 8.2).
-fn mend_surrogates(json: &str) -> Cow<'_, str> {
-    if !json.contains("\\ud") && !json.contains("\\uD") {
-        return Cow::Borrowed(json);
+    /// The reply of an answer that is settled, and a note that the endpoint did not send.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is refused, or not complete.
+    pub(crate) fn finish(self) -> Result<(Finished, Added), Failure> {
+        let Self { assembly, done, late, .. } = self;
+        // Where the reply is none, what came behind its end may say why.
+        assembly.finish(done).map_err(|failure| late.unwrap_or(failure))
     }
-    let unit = |place: usize| {
-        let digits = json.as_bytes().get(place..place + 6)?.strip_prefix(b"\\u")?;
-        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-    };
-    let (mut mended, mut copied, mut place) = (String::new(), 0, 0);
-    while let Some(found) = json[place..].find('\\').map(|at| place + at) {
-        place = match (unit(found), unit(found + 6)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => found + 12,
-            (Some(0xd800..=0xdfff), _) => {
-                mended.push_str(&json[copied..found]);
-                mended.push_str("\\ufffd");
-                copied = found + 6;
-                copied
-            }
-            // The character behind a backslash may be a backslash itself, and is never split.
-            _ => found + 1 + json[found + 1..].chars().next().map_or(0, char::len_utf8),
-        };
-    }
-    mended.push_str(&json[copied..]);
-    Cow::Owned(mended)
 }
 
 const fn max_json_bytes(max_reply_bytes: usize) -> usize {
@@ -371,32 +272,6 @@ const fn max_json_bytes(max_reply_bytes: usize) -> usize {
     if bytes > LEAST_JSON_BYTES { bytes } else { LEAST_JSON_BYTES }
 }
 
-fn check_values(json: &[u8]) -> Result<(), Failure> {
-    if value_count(json) > MAX_VALUES {
-        return Err(Failure::protocol(format!("a chunk of more than {MAX_VALUES} values")));
-    }
-    Ok(())
-}
-
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_a_surrogate_pair_costs_nothing() {
-        for (json, text) in [
-            (r#""a\ud83d\ude00b""#, "a😀b"),
-            (r#""a\ud83d""#, "a\u{fffd}"),
-            (r#""\ude00b""#, "\u{fffd}b"),
-            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}😀"),
-            (r#""\\ud83d""#, "\\ud83d"),
-            (r#""ü\\\ud83dü""#, "ü\\\u{fffd}ü"),
-        ] {
-            assert_eq!(read(json).unwrap(), Value::String(text.to_owned()), "{json}");
-        }
-    }
 }

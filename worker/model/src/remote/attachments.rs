@@ -11,15 +11,42 @@ use super::{
 };
 use crate::{Blobs, Request, body::escaped_length};
 
-/// How endpoints say that they take no images.
-const BLIND: [&str; 7] = [
-    "support",
-    "multimodal",
-    "vision",
+/// How endpoints say of a model that it takes no images, beside words for an image.
+const BLIND: [&str; 24] = [
+    "not support image",
+    "n't support image",
+    "not support the image",
+    "not support vision",
+    "n't support vision",
+    "not support multimodal",
+    "n't support multimodal",
+    "image input is not supported",
+    "image inputs are not supported",
+    "image content is not supported",
+    "images are not supported",
+    "image_url is not supported",
+    "image_url' is not supported",
+    "image_url is only supported",
+    "support image input",
+    "input is not enabled for this model",
+    "not a multimodal model",
+    "not multimodal",
+    "not a vision model",
+    "only supports text",
+    "unknown variant `image",
+    "at most 0 image",
+    "provide the mmproj",
+    "requires mmproj",
+];
+
+/// How endpoints say that a part of a message is none that they take.
+const NO_PART: [&str; 6] = [
+    "not support",
+    "n't support",
+    "unsupported content",
     "invalid content type",
     "unknown variant",
-    "expected",
-    "mmproj",
+    "content must be a string",
 ];
 
 /// How endpoints say that something is wrong with an attachment itself: the next one may do.
@@ -43,7 +70,8 @@ const AMISS: [&str; 16] = [
 ];
 
 /// How endpoints call a document.
-const DOCUMENT: [&str; 5] = ["pdf", "document", "file", "content type", "content["];
+const DOCUMENT: [&str; 6] =
+    ["pdf", "document", "file", "content type", "content[", "content must be a string"];
 
 impl Remote {
     /// The lengths of the texts among the attachments, by hash; of the others, makes sure that they are there.
@@ -77,6 +105,13 @@ impl Remote {
 /// at all is learnt.
 pub(super) fn blame(model: &Remote, request: &Request, failure: Failure) -> Failure {
     let (status, message) = match &failure {
+        // A body that is too large, of which attachments are the most: not the conversation.
+        Failure::TooLong { window: None, tokens: None, message } => {
+            return match most_of_it(request) {
+                hashes if hashes.is_empty() => failure,
+                hashes => Failure::Attachment { hashes, message: message.clone() },
+            };
+        }
         Failure::Refused { status: status @ (400 | 404 | 413 | 415 | 422), message } => {
             (*status, message)
         }
@@ -85,20 +120,20 @@ pub(super) fn blame(model: &Remote, request: &Request, failure: Failure) -> Fail
         _ => return failure,
     };
     let lower = message.to_lowercase();
-    let is_amiss = says(&lower, &AMISS);
-    let is_refused = !is_amiss && says(&lower, &BLIND);
+    let is_blind = says(&lower, &BLIND);
     let certain = matches!(status, 400 | 413 | 415 | 422);
     let invalid = || lower.contains("invalid") || lower.contains("could not process");
+    let is_at_fault = certain && (says(&lower, &AMISS) || says(&lower, &NO_PART) || invalid());
     let images = if model.eyes() { shown(request, is_image) } else { Vec::new() };
+    let of_any_part = certain && lower.contains("content must be a string");
     let hashes = if !images.is_empty()
-        && lower.contains("image")
-        && (is_refused || (certain && (is_amiss || invalid())))
+        && (is_blind || of_any_part || (is_at_fault && lower.contains("image")))
     {
-        if is_refused {
+        if is_blind {
             model.facts.learn_refusal(&model.identity, IMAGES);
         }
         images
-    } else if says(&lower, &DOCUMENT) && (is_refused || (certain && (is_amiss || invalid()))) {
+    } else if is_at_fault && says(&lower, &DOCUMENT) {
         shown(request, is_document)
     } else {
         Vec::new()
@@ -112,6 +147,21 @@ pub(super) fn blame(model: &Remote, request: &Request, failure: Failure) -> Fail
         _ => message.clone(),
     };
     Failure::Attachment { hashes, message }
+}
+
+/// The attachments that a request shows, where they are more than everything else of it.
+fn most_of_it(request: &Request) -> Vec<String> {
+    let is_shown = |of: &Attachment| is_image(of) || is_document(of);
+    let hashes = shown(request, is_shown);
+    let attached: u64 =
+        attachments(request).filter(|of| is_shown(of)).map(|attachment| attachment.bytes).sum();
+    let said = |item: &Item| match item {
+        Item::User { text, .. } | Item::Assistant { text, .. } => text.len(),
+        Item::ToolResult { content, .. } => content.len(),
+        Item::Summary { .. } | Item::LeftOut { .. } => 0,
+    };
+    let said: usize = request.items.iter().map(said).sum();
+    if attached > (said + request.instructions.len()) as u64 { hashes } else { Vec::new() }
 }
 
 /// The attachments that a request shows, of this kind.

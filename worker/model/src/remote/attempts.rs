@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Failure, Finished, Remote, attachments, call, learning, pauses::RetryPauses};
-use crate::{ModelError, Reply, Request, request::Sink};
-use evonic_domain::WaitReason;
+use crate::{ModelError, Reply, Request, Tried, request::Sink};
+use evonic_domain::{ModelCall, Usage, WaitReason};
 
 /// The most of pauses, in all, for which a reply holds its place: a longer one is left to the
 /// caller, who holds nothing meanwhile.
@@ -24,9 +24,13 @@ struct Attempts<'a> {
     begun: Instant,
     /// Before this reply was asked for, by any worker.
     since: Duration,
-    /// In all.
     attempts: u32,
-    retried: u32,
+    /// By any worker, for a fault of the endpoint's.
+    faults: u32,
+    /// Of these, those of earlier calls.
+    faults_before: u32,
+    /// Whether a host that nobody knows is final.
+    checks: bool,
     incomplete: u32,
     broken: u32,
     pauses: RetryPauses,
@@ -54,12 +58,17 @@ pub(super) async fn reply(
     loop {
         attempts.attempts += 1;
         let limit = model.settings.call_timeout;
-        let call = call::reply(model, body.again(), model.answer(request), sink);
+        let mut usage = Usage::default();
+        let call = call::reply(model, body.again(), model.answer(request), sink, &mut usage);
         let failure = match tokio::time::timeout(limit, call).await {
             Ok(Ok(finished)) => return Ok(made(model, finished)),
             Ok(Err(failure)) => attachments::blame(model, request, failure),
             Err(_) => Failure::Slow { limit },
         };
+        if !usage.is_unknown() {
+            let cost = model.price().of(&usage);
+            sink.spent(ModelCall { model: model.name.clone(), usage, cost }).await;
+        }
         if learning::learn(model, request, &failure) {
             let reason = model.clean(failure.message());
             tracing::warn!(model = model.name, reason, "model call is repeated without a field");
@@ -96,16 +105,25 @@ fn made(model: &Remote, mut finished: Finished) -> Reply {
     Reply { text, tool_calls, usage, carried, model: model.name.clone(), cost }
 }
 
+/// How many attempts, each after a pause twice as long as the one before, take so long.
+fn attempts_within(time: Duration, pause: Duration) -> u32 {
+    let pauses = time.as_millis() / pause.as_millis().max(1);
+    (pauses + 1).ilog2()
+}
+
 impl<'a> Attempts<'a> {
     fn new(model: &'a Remote, request: &Request) -> Self {
-        let before = request.tried.attempts;
+        let Tried { faults, since } = request.tried;
         let config = &model.settings;
+        let before = faults.max(attempts_within(since, config.retry_pause));
         Self {
             model,
             begun: Instant::now(),
-            since: request.tried.since,
-            attempts: before,
-            retried: before,
+            since,
+            attempts: 0,
+            faults,
+            faults_before: faults,
+            checks: request.checks,
             incomplete: 0,
             broken: 0,
             pauses: RetryPauses::new(config.retry_pause, config.max_retry_pause, before),
@@ -117,8 +135,18 @@ impl<'a> Attempts<'a> {
     fn after(&mut self, failure: Failure) -> Next {
         match failure {
             Failure::Busy { reason, message, after } => self.wait(reason, message, after),
-            Failure::Transient { message } if self.retried < self.model.settings.retries => {
-                self.retried += 1;
+            Failure::UnknownHost { .. } if self.checks => {
+                Next::End(self.model.error(failure, self.attempts))
+            }
+            Failure::Unconnected { message } | Failure::UnknownHost { message } => {
+                if !self.model.settings.fallback.is_empty() {
+                    // Another model is asked instead.
+                    self.paused = MAX_PAUSES;
+                }
+                self.wait(WaitReason::Unavailable, message, None)
+            }
+            Failure::Transient { message } if self.faults < self.model.settings.retries => {
+                self.faults += 1;
                 let pause = self.pause(None);
                 self.again_or_later(WaitReason::Unavailable, message, pause)
             }
@@ -159,12 +187,13 @@ impl<'a> Attempts<'a> {
     }
 
     fn again_or_later(&mut self, reason: WaitReason, message: String, pause: Duration) -> Next {
-        if self.paused + pause <= MAX_PAUSES {
+        if self.paused + pause <= MAX_PAUSES && self.paused < MAX_PAUSES {
             self.paused += pause;
             return Next::Again(pause);
         }
         let (model, message) = (self.model.name.clone(), self.model.clean(&message));
-        Next::End(ModelError::Later { model, reason, after: pause, message })
+        let faults = self.faults - self.faults_before;
+        Next::End(ModelError::Later { model, reason, after: pause, faults, message })
     }
 
     /// The endpoint is there: nothing is gained by waiting for long.

@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
+use evonic_domain::Usage;
 use evonic_shared::error_chain::ErrorChain;
 use http::{Method, Response, Uri, header};
 use hyper::body::Incoming;
@@ -24,10 +25,15 @@ use crate::{
 /// The most bytes that are read of an answer which is an error.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
-/// How long the count of tokens may take to follow a reply that is complete.
-const TAIL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long, in all, the count of tokens and the end of the answer may take to follow a reply that is
+/// complete.
+const TAIL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks for a reply, and reads it; its pieces go to the sink.
+/// How long the body of an error may take.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks for a reply, and reads it; its pieces go to the sink. `usage` is what was counted, also of a
+/// reply that fails.
 ///
 /// # Errors
 /// [`Failure`]; the connection is closed then, as it is at the end.
@@ -36,14 +42,16 @@ pub(super) async fn reply(
     body: RequestBody,
     mut answer: Answer,
     sink: &mut Sink<'_>,
+    usage: &mut Usage,
 ) -> Result<Finished, Failure> {
     let first_token = Instant::now() + model.settings.first_token_timeout;
     let begin = Exchange::begin(model, &model.endpoint.path, Some(body));
     let begun = tokio::time::timeout_at(first_token, begin).await;
     let mut exchange = begun.unwrap_or_else(|_| Err(no_token(model)))?;
+    let mut tail = None;
     loop {
         let wait = if answer.is_finished() {
-            Wait::Tail
+            Wait::Until(*tail.get_or_insert_with(|| Instant::now() + TAIL_TIMEOUT))
         } else {
             exchange.wait(answer.is_begun(), first_token)
         };
@@ -53,13 +61,18 @@ pub(super) async fn reply(
             Err(_) if answer.is_finished() => break,
             Err(failure) => return Err(failure),
         };
-        send(sink, answer.push(&piece)?).await;
+        let added = answer.push(&piece);
+        *usage = answer.usage();
+        send(sink, added?).await;
         if answer.is_done() {
             break;
         }
     }
-    let (finished, rest) = answer.end()?;
-    send(sink, rest).await;
+    let rest = answer.settle();
+    *usage = answer.usage();
+    send(sink, rest?).await;
+    let (finished, note) = answer.finish()?;
+    send(sink, note).await;
     Ok(finished)
 }
 
@@ -104,7 +117,7 @@ pub(super) async fn fetch(
 enum Wait {
     For(Duration),
     FirstToken(Instant, Duration),
-    Tail,
+    Until(Instant),
 }
 
 /// A connection whose answer has begun.
@@ -149,7 +162,9 @@ impl<'a> Exchange<'a> {
         let piece = self.connection.piece(&mut self.body);
         match wait {
             Wait::For(timeout) => within(timeout, piece).await,
-            Wait::Tail => within(TAIL_TIMEOUT.min(self.model.settings.read_timeout), piece).await,
+            Wait::Until(deadline) => {
+                within(deadline.saturating_duration_since(Instant::now()), piece).await
+            }
             Wait::FirstToken(deadline, silence) => {
                 tokio::time::timeout_at(deadline, within(silence, piece))
                     .await
@@ -235,7 +250,7 @@ async fn refusal(
         }
     };
     // Whatever came in time is shown; that not all of it came is not worth an error of its own.
-    let _ = tokio::time::timeout(timeout.min(TAIL_TIMEOUT), read).await;
+    let _ = tokio::time::timeout(timeout.min(ERROR_TIMEOUT), read).await;
     bytes.truncate(MAX_ERROR_BYTES);
     let fault = match serde_json::from_slice::<serde_json::Value>(&bytes) {
         Ok(value) => Fault::of(&value),

@@ -3,8 +3,12 @@
 use evonic_net::Peer;
 use evonic_shared::config::ModelKind;
 use http::{HeaderValue, Uri};
+use sha2::{Digest, Sha256};
 
 use crate::AddressError;
+
+/// Of a hash, enough to tell endpoints apart.
+const IDENTITY_BYTES: usize = 16;
 
 /// An endpoint's address, taken apart.
 #[derive(Clone, Debug)]
@@ -75,6 +79,19 @@ impl Endpoint {
     }
 }
 
+/// What stands for an endpoint in what is stored: the same for the same kind, address, parameters and
+/// model. It shows none of them, for an address may hold what is nobody's business.
+pub(super) fn identity(kind: ModelKind, base_url: &str, query: &[String], model: &str) -> String {
+    let mut hash = Sha256::new();
+    let parts = [kind.name(), base_url.trim_end_matches('/'), model];
+    for part in parts.into_iter().chain(query.iter().map(String::as_str)) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let hex = hash.finalize().into_iter().take(IDENTITY_BYTES).map(|byte| format!("{byte:02x}"));
+    hex.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +120,23 @@ mod tests {
         assert_eq!(endpoint.count_path.as_ref().unwrap().path(), "/v1/messages/count_tokens");
         assert_eq!(endpoint.models_path, "/v1/models?api-version=1&b=2");
         assert_eq!(endpoint.address(&endpoint.path), "https://h/v1/messages");
+    }
+
+    #[test]
+    fn what_is_stored_of_an_endpoint_tells_it_apart_and_shows_nothing() {
+        let query = ["token=secret".to_owned()];
+        let own = identity(ModelKind::OpenAi, "https://secret.example/v1", &query, "gpt");
+        assert_eq!(own.len(), 32);
+        assert!(own.bytes().all(|b| b.is_ascii_hexdigit()), "{own}");
+        assert_eq!(own, identity(ModelKind::OpenAi, "https://secret.example/v1/", &query, "gpt"));
+        for other in [
+            identity(ModelKind::Anthropic, "https://secret.example/v1", &query, "gpt"),
+            identity(ModelKind::OpenAi, "https://secret.example/v2", &query, "gpt"),
+            identity(ModelKind::OpenAi, "https://secret.example/v1", &[], "gpt"),
+            identity(ModelKind::OpenAi, "https://secret.example/v1", &query, "gpt-5"),
+        ] {
+            assert_ne!(own, other);
+        }
     }
 
     #[test]

@@ -20,10 +20,17 @@ pub(crate) enum Failure {
     /// The endpoint limits its rate, is overloaded or out of reach: waited for as long as
     /// `patience` says, not less than the given time.
     Busy { reason: WaitReason, message: String, after: Option<Duration> },
+    /// No connection is made; as [`Failure::Busy`], unless another model may be asked.
+    Unconnected { message: String },
+    /// Nobody knows the name of its host, which may pass: as [`Failure::Unconnected`], but final for
+    /// who asks whether the model works at all.
+    UnknownHost { message: String },
     /// The endpoint cannot be reached in a way that will not change.
     Unreachable { message: String },
     /// The endpoint refuses for good.
     Refused { status: u16, message: String },
+    /// The quota or the balance of the key is spent: no waiting helps.
+    Spent { status: u16, message: String },
     /// Attachments cannot be read, or are refused: those of these hashes.
     Attachment { hashes: Vec<String>, message: String },
     /// The request is longer than it takes.
@@ -59,8 +66,11 @@ impl Failure {
         match self {
             Self::Transient { message }
             | Self::Busy { message, .. }
+            | Self::Unconnected { message }
+            | Self::UnknownHost { message }
             | Self::Unreachable { message }
             | Self::Refused { message, .. }
+            | Self::Spent { message, .. }
             | Self::Attachment { message, .. }
             | Self::TooLong { message, .. }
             | Self::Incomplete { message, .. }
@@ -77,11 +87,10 @@ impl From<ConnectError> for Failure {
             ConnectError::Net(error) if error.is_permanent() => {
                 Self::Unreachable { message: ErrorChain(&error).to_string() }
             }
-            error => Self::Busy {
-                reason: WaitReason::Unavailable,
-                message: ErrorChain(&error).to_string(),
-                after: None,
-            },
+            ConnectError::Net(evonic_net::ConnectError::Resolve(error)) if error.is_permanent() => {
+                Self::UnknownHost { message: ErrorChain(&error).to_string() }
+            }
+            error => Self::Unconnected { message: ErrorChain(&error).to_string() },
         }
     }
 }

@@ -1,11 +1,14 @@
 //! An error as an endpoint words it, in any of the shapes in use, and the failure that it means.
 
+mod spent;
+
 use std::time::Duration;
 
 use evonic_domain::WaitReason;
 use serde_json::Value;
 
 use super::{failure::Failure, too_long::TooLong, wait_hint};
+use crate::facts::LEAST_WINDOW;
 
 /// The most words that name a kind of error.
 const MAX_WORDS: usize = 8;
@@ -100,21 +103,17 @@ impl Fault {
         };
         if let Some(TooLong { window, tokens }) = super::too_long::read(status, &self.words, &plain)
         {
-            let (window, tokens) = (self.window.or(window), self.tokens.or(tokens));
+            let own = self.window.filter(|window| *window >= LEAST_WINDOW);
+            let (window, tokens) = (own.or(window), self.tokens.or(tokens));
             return Failure::TooLong { window, tokens, message: said(status) };
         }
-        let spent =
-            is(&["insufficient_quota", "billing", "quota_exceeded", "insufficient_balance"])
-                || ["insufficient balance", "credit balance is too low", "insufficient credits"]
-                    .iter()
-                    .any(|phrase| lower.contains(phrase));
-        if spent {
+        let after = after.or_else(|| wait_hint::in_words(&lower));
+        if status == Some(402) || spent::is_said(&self.words, &lower, after) {
             // Payment required, as every endpoint should say.
-            return Failure::Refused { status: status.unwrap_or(402), message: plain };
+            return Failure::Spent { status: status.unwrap_or(402), message: plain };
         }
         let limited = is(&["rate_limit", "too_many_requests", "resource_exhausted", "ratelimit"]);
         if status == Some(429) || (limited && !matches!(status, Some(400..=428))) {
-            let after = after.or_else(|| wait_hint::in_words(&lower));
             return Failure::Busy { reason: WaitReason::RateLimit, message: said(status), after };
         }
         let overloaded = is(&["overloaded", "unavailable"]) || lower.contains("overloaded");
@@ -202,7 +201,7 @@ mod tests {
             let failure = Fault::text("").failure(Some(status), None);
             assert!(matches!(failure, Failure::Busy { .. }), "{status}");
         }
-        for status in [201, 301, 307, 400, 401, 402, 403, 404, 422] {
+        for status in [201, 301, 307, 400, 401, 403, 404, 422] {
             let failure = Fault::text("").failure(Some(status), None);
             assert!(matches!(failure, Failure::Refused { status: is, .. } if is == status));
         }
@@ -241,8 +240,24 @@ mod tests {
     #[test]
     fn what_cannot_get_better_is_told_from_what_can() {
         let quota = json!({"error": {"message": "quota", "code": "insufficient_quota"}});
-        assert!(matches!(failure(Some(429), &quota), Failure::Refused { status: 429, .. }));
-        assert!(matches!(failure(None, &quota), Failure::Refused { status: 402, .. }));
+        assert!(matches!(failure(Some(429), &quota), Failure::Spent { status: 429, .. }));
+        assert!(matches!(failure(None, &quota), Failure::Spent { status: 402, .. }));
+        for (status, body) in [
+            (
+                400,
+                json!({"type": "error", "error": {"type": "invalid_request_error", "message":
+                "Your credit balance is too low to access the Anthropic API."}}),
+            ),
+            (400, json!({"error": {"code": "Arrearage", "message": "Access denied."}})),
+            (402, json!({"error": {"message": "Insufficient Balance"}})),
+            (403, json!({"error": {"code": "insufficient_user_quota", "message": "x"}})),
+            (429, json!({"error": {"type": "exceeded_current_quota_error", "message": "x"}})),
+            (429, json!({"error": {"message": "You exceeded your current quota."}})),
+            (500, json!({"error": {"message": "insufficient funds"}})),
+        ] {
+            let failure = failure(Some(status), &body);
+            assert!(matches!(failure, Failure::Spent { status: is, .. } if is == status), "{body}");
+        }
         let gemini = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
             "message": "You exceeded your current quota. Please retry in 34.5s."}});
         assert!(matches!(failure(Some(429), &gemini), Failure::Busy { after: Some(after), .. }

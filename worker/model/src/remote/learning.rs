@@ -6,8 +6,10 @@ use super::{Failure, IMAGES, Remote};
 use crate::{Request, anthropic, openai};
 
 /// How endpoints say that they do not take a field.
-const REFUSALS: [&str; 16] = [
+const REFUSALS: [&str; 18] = [
     "unsupported",
+    "unavailable",
+    "not implemented",
     "not supported",
     "not support",
     "unrecognized",
@@ -25,16 +27,24 @@ const REFUSALS: [&str; 16] = [
     "is not available",
 ];
 
+/// How endpoints call fields that they do not name.
+const WORDS: [(&str, &str); 4] = [
+    ("response format", "response_format"),
+    ("structured output", "response_format"),
+    ("json_schema", "response_format"),
+    ("json schema", "response_format"),
+];
+
 /// Learns from a failure. Whether the request, written anew, may do better at once: a field that
 /// was refused is left out from now on.
 pub(super) fn learn(model: &Remote, request: &Request, failure: &Failure) -> bool {
     match failure {
         Failure::TooLong { window: Some(window), .. } => {
-            model.facts.learn_window(&model.identity, *window);
+            model.facts.learn_window(&model.identity, *window, jiff::Timestamp::now());
             false
         }
         Failure::Refused { status: 400 | 404 | 415 | 422, message } => {
-            let lower = message.to_lowercase();
+            let lower = in_field_names(message);
             refused_field(model, request, &lower)
                 .is_some_and(|field| model.facts.learn_refusal(&model.identity, field))
         }
@@ -42,10 +52,17 @@ pub(super) fn learn(model: &Remote, request: &Request, failure: &Failure) -> boo
     }
 }
 
+/// A message in lower case, with the names of fields where it has words for them.
+fn in_field_names(message: &str) -> String {
+    let lower = message.to_lowercase();
+    WORDS.iter().fold(lower, |text, (words, field)| text.replace(words, field))
+}
+
 /// The field of this request that a message refuses by name. What the request is about is never
 /// left out: without its tools it would be another one.
 fn refused_field(model: &Remote, request: &Request, lower: &str) -> Option<&'static str> {
-    if !says(lower, &REFUSALS) {
+    // A schema that is refused says nothing of the next one.
+    if !says(lower, &REFUSALS) || lower.contains("invalid schema") {
         return None;
     }
     let fields: &[&'static str] = match model.settings.kind {

@@ -19,6 +19,8 @@ pub(crate) struct Sending<'a> {
     pub(super) facts: &'a ModelFacts,
     /// Whether images are sent.
     pub(crate) eyes: bool,
+    /// Tokens of the request and its reply together, where they are known.
+    pub(super) window: Option<u64>,
     /// Whether contents can be read.
     pub(super) has_blobs: bool,
     /// Hashes of what is told of and not shown.
@@ -44,9 +46,14 @@ impl Sending<'_> {
         !self.settings.leave_out.iter().any(is) && !self.facts.refused_fields.iter().any(is)
     }
 
-    /// The most tokens of the reply.
-    pub(crate) fn max_tokens(&self, request: &Request) -> Option<u32> {
-        match (self.settings.max_tokens, request.max_output_tokens) {
+    /// The most tokens of the reply, of which the model's own limit is this one where the
+    /// configuration has none: never more than half of the window, which is the room that the
+    /// request leaves.
+    pub(crate) fn max_tokens(&self, request: &Request, default: Option<u32>) -> Option<u32> {
+        let half = self.window.map(|window| u32::try_from(window / 2).unwrap_or(u32::MAX));
+        let own = self.settings.max_tokens.or(default);
+        let own = own.map(|own| half.map_or(own, |half| own.min(half)));
+        match (own, request.max_output_tokens) {
             (Some(own), Some(asked)) => Some(own.min(asked)),
             (own, asked) => own.or(asked),
         }

@@ -40,6 +40,7 @@ pub(crate) fn sending_with<T>(
         endpoint: ENDPOINT,
         facts,
         eyes: true,
+        window: settings.context_tokens,
         has_blobs: true,
         withheld: &HashSet::new(),
         texts: &HashMap::new(),

@@ -7,10 +7,13 @@ mod cases;
 mod chunking;
 mod descriptors;
 mod faults;
+mod memory;
 mod page;
+mod patience;
 mod secrets;
 mod secure;
 mod server;
+mod window;
 
 use std::{
     path::{Path, PathBuf},
@@ -130,7 +133,7 @@ async fn ask(model: &Remote, request: &Request) -> (Result<Reply, ModelError>, V
 fn joined(deltas: &[Delta]) -> String {
     deltas.iter().fold(String::new(), |text, delta| match delta {
         Delta::Text(piece) => text + piece,
-        Delta::Reasoning(_) => text,
+        Delta::Reasoning(_) | Delta::Spent(_) => text,
         Delta::Retract { .. } => String::new(),
     })
 }

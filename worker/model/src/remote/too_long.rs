@@ -1,5 +1,7 @@
 //! Refusals for length, as endpoints say them, and the window that they tell.
 
+use crate::facts::LEAST_WINDOW;
+
 /// What a refusal tells of the request's size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TooLong {
@@ -59,9 +61,6 @@ const BEFORE: [&str; 17] = [
 
 /// What stands behind it.
 const BEHIND: [&str; 2] = [" maximum context length", " maximum"];
-
-/// The fewest tokens that a window has: smaller numbers are others.
-const LEAST_WINDOW: u64 = 128;
 
 /// Reads an error; none when it is about something else.
 pub(super) fn read(status: Option<u16>, words: &[String], message: &str) -> Option<TooLong> {

@@ -1,11 +1,10 @@
 //! What an endpoint says of itself: its window, and how many tokens a request has.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{Failure, Remote, Sending, call};
 use crate::{Request, anthropic, body::JsonWriter};
@@ -18,6 +17,10 @@ const MAX_COUNT_BYTES: usize = 64 * 1024;
 
 /// How long an endpoint may take for either.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a window that is known is not asked for again: the endpoint may have been started anew
+/// with another one.
+const AGAIN: Duration = Duration::from_secs(60 * 60);
 
 /// How long an endpoint that did not answer is not asked again: each question holds up a turn.
 const PAUSE: Duration = Duration::from_secs(600);
@@ -32,35 +35,52 @@ const FIELDS: [&str; 6] = [
     "/max_input_tokens",
 ];
 
+/// When an endpoint is next asked for its window; at once where nobody has asked yet.
+#[derive(Debug, Default)]
+pub(super) struct NextQuestion(Mutex<Option<Instant>>);
+
+impl NextQuestion {
+    fn is_due(next: Option<Instant>) -> bool {
+        next.is_none_or(|next| next <= Instant::now())
+    }
+}
+
 impl Remote {
-    /// See [`crate::Model::find_window`]. An endpoint out of reach is asked again after [`PAUSE`].
+    /// See [`crate::Model::find_window`]. One that is known is asked for again after [`AGAIN`], an
+    /// endpoint out of reach after [`PAUSE`].
     pub(crate) async fn find_window(&self) -> Option<u64> {
-        if let Some(window) = self.window() {
-            return Some(window);
+        let NextQuestion(next) = &self.next_question;
+        let known = self.window();
+        if self.settings.context_tokens.is_some() {
+            return known;
         }
-        // One asks at a time: who waited for it asks no more where it got no answer.
-        let asked = self.told_window.get_or_try_init(|| async {
-            let failed = *lock(&self.window_failed);
-            if failed.is_some_and(|failed| failed.elapsed() < PAUSE) {
-                return Err(());
-            }
-            let failure = match self.ask_window().await {
-                Ok(window) => return Ok(window),
-                Err(Failure::Refused { .. } | Failure::Protocol { .. }) => return Ok(None),
-                Err(failure) => failure,
-            };
-            *lock(&self.window_failed) = Some(Instant::now());
-            let reason = self.clean(failure.message());
-            tracing::debug!(model = self.name, reason, "window cannot be asked for");
-            Err(())
-        });
-        match asked.await {
-            Ok(Some(window)) => {
-                self.facts.learn_window(&self.identity, *window);
-                Some(*window)
-            }
-            Ok(None) | Err(()) => None,
+        // Who knows one does not wait for another turn's question.
+        let mut next = match known {
+            Some(_) => match next.try_lock() {
+                Ok(next) => next,
+                Err(_) => return known,
+            },
+            None => next.lock().await,
+        };
+        if NextQuestion::is_due(*next) {
+            *next = Some(Instant::now() + self.refresh_window().await);
         }
+        self.window()
+    }
+
+    /// Asks the endpoint for its window; how long it need not be asked again.
+    pub(crate) async fn refresh_window(&self) -> Duration {
+        let listed = match self.ask_window().await {
+            Ok(listed) => listed,
+            Err(Failure::Refused { .. } | Failure::Protocol { .. }) => None,
+            Err(failure) => {
+                let reason = self.clean(failure.message());
+                tracing::debug!(model = self.name, reason, "window cannot be asked for");
+                return PAUSE;
+            }
+        };
+        self.facts.learn_listed(&self.identity, listed, Timestamp::now());
+        AGAIN
     }
 
     async fn ask_window(&self) -> Result<Option<u64>, Failure> {
@@ -81,6 +101,7 @@ impl Remote {
             endpoint: &self.identity,
             facts: &facts,
             eyes: self.eyes(),
+            window: self.window(),
             has_blobs: request.blobs.is_some(),
             withheld: &request.withheld,
             texts: &texts,
@@ -91,10 +112,6 @@ impl Remote {
         let count = call::fetch(self, path, Some(body), MAX_COUNT_BYTES, TIMEOUT).await.ok()?;
         serde_json::from_slice::<Value>(&count).ok()?.get("input_tokens")?.as_u64()
     }
-}
-
-fn lock(failed: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
-    failed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The window of a model in a list; of the only one where its name is another.

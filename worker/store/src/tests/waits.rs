@@ -186,17 +186,17 @@ fn attempts_and_their_time_are_counted_until_a_reply() {
     let session = harness.session();
     harness.post(&session.id, "go");
     let first = harness.claim(1).unwrap();
-    assert_eq!((first.attempts, first.tried), (0, Duration::ZERO));
+    assert_eq!((first.faults, first.tried), (0, Duration::ZERO));
     let second = Duration::from_secs(1);
     let lease = first.lease;
     harness.write(move |writer| {
-        writer.count_attempt(&lease, second)?;
+        writer.count_attempt(&lease, 1, second)?;
         writer.wait_turn(&lease, &until(HOUR, WaitReason::Unavailable))
     });
     by_hand(&harness, OVER);
     assert_eq!(may_run(&harness).len(), 1);
     let again = harness.claim(2).unwrap();
-    assert_eq!(again.attempts, 1);
+    assert_eq!(again.faults, 1);
     assert!(again.tried > HOUR && again.tried <= HOUR + second, "{:?}", again.tried);
     // What waits for a budget tries nothing.
     let (lease, tried) = (again.lease, again.tried);
@@ -204,7 +204,7 @@ fn attempts_and_their_time_are_counted_until_a_reply() {
     by_hand(&harness, OVER);
     assert_eq!(may_run(&harness).len(), 1);
     let again = harness.claim(2).unwrap();
-    assert_eq!((again.attempts, again.tried), (1, tried));
+    assert_eq!((again.faults, again.tried), (1, tried));
     let lease = again.lease;
     harness.write(move |writer| {
         let calls = vec![call("c")];
@@ -212,16 +212,16 @@ fn attempts_and_their_time_are_counted_until_a_reply() {
         writer.hand_over(&lease)
     });
     let last = harness.claim(3).unwrap();
-    assert_eq!((last.attempts, last.tried), (0, Duration::ZERO));
+    assert_eq!((last.faults, last.tried), (0, Duration::ZERO));
     // So does whoever asks another endpoint next.
     let lease = last.lease;
     harness.write(move |writer| {
-        writer.count_attempt(&lease, second)?;
+        writer.count_attempt(&lease, 1, second)?;
         writer.forget_attempts(&lease)?;
         writer.hand_over(&lease)
     });
     let other = harness.claim(4).unwrap();
-    assert_eq!((other.attempts, other.tried), (0, Duration::ZERO));
+    assert_eq!((other.faults, other.tried), (0, Duration::ZERO));
 }
 
 #[test]

@@ -206,6 +206,20 @@ fn what_the_limit_cut_is_neither_run_nor_sent_back() {
 }
 
 #[test]
+fn a_call_that_the_limit_cut_before_its_input_is_asked_for_again() {
+    let call = |index: u64| {
+        begin(index, json!({"type": "tool_use", "id": "toolu_1", "name": "bash", "input": {}}))
+    };
+    let alone = [vec![start(), call(0), stop(0)], end("max_tokens").to_vec()].concat();
+    assert!(matches!(read(&alone), Err(Failure::Incomplete { again: true, .. })));
+    let said = begin(0, json!({"type": "text", "text": "Once"}));
+    let behind = [vec![start(), said, stop(0), call(1)], end("max_tokens").to_vec()].concat();
+    let (_, reply) = read(&behind).unwrap();
+    assert_eq!(reply.tool_calls, []);
+    assert!(reply.text.contains("1 unfinished tool calls were dropped"), "{}", reply.text);
+}
+
+#[test]
 fn errors_in_the_stream_keep_their_words() {
     let error =
         |kind: &str| json!({"type": "error", "error": {"type": kind, "message": "no luck today"}});

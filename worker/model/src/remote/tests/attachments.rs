@@ -70,6 +70,10 @@ async fn an_endpoint_without_eyes_is_told_from_an_image_that_is_amiss() {
         ),
         ("400 Bad Request", "image exceeds 5 MB maximum", true),
         ("400 Bad Request", "Could not process image", true),
+        ("400 Bad Request", "image/tiff is not supported: unsupported media type", true),
+        ("400 Bad Request", "Unexpected end of image data: invalid image", true),
+        ("400 Bad Request", "messages[1].content must be a string", true),
+        ("400 Bad Request", "At most 0 image(s) may be provided in one request.", false),
     ] {
         let seen = refused(&image, head, message).await;
         assert_eq!(seen, (blamed.clone(), eyes), "{message}");
@@ -78,9 +82,26 @@ async fn an_endpoint_without_eyes_is_told_from_an_image_that_is_amiss() {
         ("400 Bad Request", "no such model"),
         ("404 Not Found", "no model image-1"),
         ("500 Internal Server Error", "cannot write image to cache"),
+        ("500 Internal Server Error", "container image failed, contact support"),
+        ("400 Bad Request", "revision 3 is no longer supported"),
     ] {
         assert_eq!(refused(&image, head, message).await, (None, true), "{message}");
     }
+}
+
+/// A body that is too large is the attachment's fault where that is the most of it.
+#[tokio::test]
+async fn a_body_that_is_too_large_is_blamed_on_what_is_large() {
+    let image = showing(AttachmentKind::Image, "image/png", "image");
+    let head = "413 Content Too Large";
+    assert_eq!(refused(&image, head, "too large").await, (None, true), "the text is more");
+    let Item::User { attachments, .. } = image.items[0].clone() else { panic!("a user's item") };
+    let no_text = Item::User { text: String::new(), attachments };
+    let image = Request { instructions: String::new(), items: vec![no_text].into(), ..image };
+    let blamed = Some(vec!["image".to_owned()]);
+    assert_eq!(refused(&image, head, "too large").await, (blamed, true));
+    let message = "maximum context length is 8192 tokens";
+    assert_eq!(refused(&image, "400 Bad Request", message).await, (None, true));
 }
 
 #[tokio::test]

@@ -304,6 +304,30 @@ async fn a_field_that_is_refused_is_left_out_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_form_that_is_refused_is_asked_for_in_words_from_then_on() {
+    for (message, learnt) in [
+        ("This response_format type is unavailable now", true),
+        ("This model does not support response format `json_schema`.", true),
+        ("Invalid schema for response_format 'reply': 'allOf' is not permitted.", false),
+    ] {
+        let refusal = status("400 X", "", &json!({"error": {"message": message}}).to_string());
+        let good = chunked(&[text("{}"), finish("stop")]).into_bytes();
+        let server = Server::start(vec![vec![Step::Send(refusal.into())], vec![Step::Send(good)]]);
+        let server = server.await;
+        let model = model(&server, |_| {});
+        let schema = json!({"type": "object"});
+        let request = Request { response_schema: Some(schema), ..hello() };
+        assert_eq!(ask(&model, &request).await.0.is_ok(), learnt, "{message}");
+        assert!(sent(&server, 0).get("response_format").is_some());
+        if learnt {
+            assert!(sent(&server, 1).get("response_format").is_none());
+            let said = sent(&server, 1)["messages"][0]["content"].to_string();
+            assert!(said.contains("JSON Schema"), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_came_with_a_reply_goes_back_as_it_came() {
     let signed = json!({"index": 0, "id": "abc", "type": "function",
         "function": {"name": "bash", "arguments": "{}"},
