@@ -45,6 +45,7 @@ pub(super) async fn run(
     let interrupts = signal(SignalKind::interrupt()).map_err(ConsoleError::Runtime)?;
     let mut input =
         Input::new(options.message.as_deref(), console.terminal.interactive && !options.json)?;
+    attach::check(&options.attach)?;
     let agent: Agent = api.get(&format!("/agents/{}", segment(&options.agent))).await?;
     let session = match &options.session {
         Some(id) => Some(resumed_session(api, id, &agent).await?),

@@ -33,6 +33,7 @@ pub(super) async fn upload(state: Arc<ApiState>, call: Call, mut body: Upload) -
     let said = said_type(&call)?;
     let limits = UploadLimits::of(&state);
     limits.check(body.announced.unwrap_or(0))?;
+    state.app.store.require_room()?;
     let (caller, id) = (call.caller.clone(), session.clone());
     state.app.store.read(move |reader| visible_session(reader, &caller, &id)).await?;
     state.app.agents.uploads_began();

@@ -148,8 +148,7 @@ impl Policy {
         if is_allowed {
             return None;
         }
-        special::refusal(address)
-            .or_else(|| special::is_own(address).then_some("this machine's own"))
+        special::refusal(address).or_else(|| special::own_refusal(address))
     }
 
     fn allows_name(&self, host: &str) -> bool {
@@ -202,8 +201,36 @@ mod tests {
         ] {
             assert!(refused(text).contains("loopback"), "{text}: {}", refused(text));
         }
-        assert!(refused("http://169.254.169.254/latest/meta-data").contains("metadata"));
-        assert!(refused("http://0/").contains("this network"));
+        for text in [
+            "http://169.254.169.254/latest/meta-data",
+            "http://169.254.169.254./",
+            "http://2852039166/",
+            "http://0251.0376.0251.0376/",
+            "http://0xa9.0xfe.0xa9.0xfe/",
+            "http://169.254.43518/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[::169.254.169.254]/",
+            "http://[64:ff9b::169.254.169.254]/",
+            "http://[2002:a9fe:a9fe::]/",
+            "http://[fd00:ec2::254]/",
+            "http://168.63.129.16/",
+        ] {
+            assert!(refused(text).contains("metadata"), "{text}: {}", refused(text));
+        }
+        for (text, what) in [
+            ("http://0/", "this network"),
+            ("http://0.255.255.255/", "this network"),
+            ("http://100.64.0.1/", "a provider's customers"),
+            ("http://0144.0100.1/", "a provider's customers"),
+            ("http://100.127.255.254./", "a provider's customers"),
+            ("http://[64:ff9b::10.0.0.1]/", "private"),
+            ("http://[64:ff9b:1::8.8.8.8]/", "translator"),
+            ("http://[2002:c0a8:1::1]/", "private"),
+            ("http://[fe80::1]/", "link-local"),
+            ("http://[ff02::1]/", "multicast"),
+        ] {
+            assert!(refused(text).contains(what), "{text}: {}", refused(text));
+        }
     }
 
     #[test]
@@ -216,6 +243,10 @@ mod tests {
             ("http://8.8.8.8:25/", "port 25"),
             ("http://8.8.8.8:0/", "port 0"),
             ("http://[fe80::1%25eth0]/", "is no address"),
+            ("http://[fe80::1%eth0]/", "is no address"),
+            ("http://127.0.0.1../", "an empty part"),
+            ("http://4294967296/", "is no address"),
+            ("http://127.0.0.09/", "is no address"),
             ("http://a b/?secret", "is no address"),
             ("/etc/passwd", "is no address"),
             ("http://", "is no address"),

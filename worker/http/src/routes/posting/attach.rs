@@ -126,6 +126,7 @@ async fn fetched(
         let chain = evonic_shared::error_chain::ErrorChain(&error).to_string();
         Problem::unusable(&field, format!("field '{field}': {chain}"))
     };
+    state.app.store.require_room()?;
     state.app.agents.uploads_began();
     let mut answer = state.app.outbound.get(url, limits.max_bytes).await.map_err(failed)?;
     let mut upload = BlobUpload::new(state.app.store.clone(), session.clone(), limits);
