@@ -143,11 +143,10 @@ impl Grid {
     /// Prints a character so many times, up to the edge of its row.
     pub(super) fn repeat(&mut self, character: char, count: usize) {
         let (column, width) = (self.column(), width(character));
-        if width > 0 {
-            let count = count.min((MAX_COLUMNS - column) / width);
-            self.row().repeat(column, character, width, count);
-            self.cursor.column = Some(column + count * width);
-        }
+        let Some(most) = (MAX_COLUMNS - column).checked_div(width) else { return };
+        let count = count.min(most);
+        self.row().repeat(column, character, width, count);
+        self.cursor.column = Some(column + count * width);
     }
 
     fn print_at(&mut self, column: usize, character: char, width: usize) {

@@ -114,9 +114,8 @@ impl Row {
         self.cells().repeat(column, character, width, 1);
     }
 
-    /// Puts a character so many times, up to the edge.
+    /// Puts a character so many times, which must fit.
     pub(super) fn repeat(&mut self, column: usize, character: char, width: usize, count: usize) {
-        let count = count.min(MAX_COLUMNS.saturating_sub(column) / width);
         let is_at_end = column == self.columns();
         match &mut self.content {
             Content::Text(measured)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{MAX_COLUMNS, tab_width, width};
 
 /// Marks of a row that has cells: what combines with the character before it.
-const MAX_MARKS: usize = 256;
+const MAX_MARKS: usize = 128;
 /// The columns of a character beyond its first one.
 const FILLER: char = '\0';
 const BLANK: char = ' ';
