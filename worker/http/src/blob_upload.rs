@@ -109,6 +109,10 @@ impl BlobUpload {
         Ok(())
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.known.bytes == 0
+    }
+
     async fn store_piece(&mut self) -> Result<(), Problem> {
         self.store.require_room()?;
         let data = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));

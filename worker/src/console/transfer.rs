@@ -95,7 +95,13 @@ impl FileBody {
         let failed = |source| ConsoleError::Input { what: name.to_owned(), source };
         let file: Box<dyn Read + Send> = match name {
             "-" => Box::new(io::stdin()),
-            name => Box::new(File::open(Path::new(name)).map_err(failed)?),
+            name => {
+                let file = File::open(Path::new(name)).map_err(failed)?;
+                if file.metadata().map_err(failed)?.is_dir() {
+                    return Err(failed(io::ErrorKind::IsADirectory.into()));
+                }
+                Box::new(file)
+            }
         };
         Ok(Self { file: Some(file), bytes: None })
     }
@@ -112,6 +118,9 @@ impl FileBody {
             return Err(failed(io::Error::other(format!("it is {what}, and no regular file"))));
         }
         let bytes = metadata.len();
+        if bytes == 0 {
+            return Err(failed(io::Error::other("it is empty")));
+        }
         Ok(Self { file: Some(Box::new(file.take(bytes))), bytes: Some(bytes) })
     }
 }

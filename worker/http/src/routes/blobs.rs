@@ -39,6 +39,7 @@ pub(super) async fn upload(state: Arc<ApiState>, call: Call, mut body: Upload) -
     state.app.agents.uploads_began();
     let mut upload = BlobUpload::new(state.app.store.clone(), session.clone(), limits);
     match receive(&mut body, &mut upload).await {
+        Ok(()) if upload.is_empty() => Err(Problem::unusable("body", "the body is empty")),
         Ok(()) => {
             let origin = call.caller.origin();
             let blob = upload.finish(&state, origin, said.as_deref(), "content-type").await?;
