@@ -135,7 +135,15 @@ fn the_console_attaches_files() {
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(said.contains(&format!("{file} cannot be read: {why}")), "{said}");
     }
-    assert_eq!(count(&pair, "SELECT COUNT(*) FROM sessions"), sessions, "nothing is made for them");
+    // What the model is not shown is known only to the service.
+    let archive = pair.folder().join("a.zip");
+    std::fs::write(&archive, b"PK\x03\x04\xff\0").expect("a file");
+    let refused =
+        pair.evonic(&["chat", "seer", "and?", "--attach", &archive.display().to_string()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("no model takes a file of type application/octet-stream"), "{said}");
+    let left = count(&pair, "SELECT COUNT(*) FROM sessions WHERE hidden IS NULL");
+    assert_eq!(left, sessions, "nothing is made for them");
 }
 
 /// Neither the console nor the service takes more of it than is allowed.
