@@ -269,9 +269,9 @@ section! {
         /// How long the pieces of text and output stay in the event log after their turn has ended.
         /// Then the event of the whole step or result stands for them.
         deltas: Duration = is("1day"), within "1day" to "100years";
-        /// The bytes that stay free on the file system of `state_dir`. With less new messages and
-        /// sessions are refused with 507, and queued turns wait; with less than half of it, running
-        /// turns end before their next model call.
+        /// The bytes that stay free on the file system of `state_dir`. With less new messages,
+        /// sessions, attachments and imports are refused with 507, and queued turns wait; with less
+        /// than half of it, running turns end before their next model call.
         min_free: u64 = is(67108864), within 0 to 1125899906842624;
     }
 }

@@ -132,6 +132,42 @@ fn the_console_attaches_files() {
     assert_eq!(count(&pair, "SELECT bytes FROM blobs"), 300_000);
     let used = "SELECT COUNT(*) FROM session_blobs WHERE is_used = 1";
     assert_eq!(count(&pair, used), 1);
-    let missing = pair.evonic(&["chat", "seer", "and this?", "--attach", "/nowhere/x"]);
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/x"), "{missing:?}");
+    let sessions = count(&pair, "SELECT COUNT(*) FROM sessions");
+    let pipe = pair.folder().join("pipe");
+    let made = rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR);
+    made.expect("a pipe");
+    let (pipe, folder) = (pipe.display().to_string(), pair.folder().display().to_string());
+    for (file, why) in [
+        ("/nowhere/x", "No such file"),
+        ("/dev/zero", "it is a device or pipe, and no regular file"),
+        (&pipe, "it is a device or pipe, and no regular file"),
+        (&folder, "it is a folder, and no regular file"),
+    ] {
+        let refused = pair.evonic(&["chat", "seer", "and this?", "--attach", file]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(&format!("{file} cannot be read: {why}")), "{said}");
+    }
+    // What the model is not shown is known only to the service.
+    let archive = pair.folder().join("a.zip");
+    std::fs::write(&archive, b"PK\x03\x04\xff\0").expect("a file");
+    let refused =
+        pair.evonic(&["chat", "seer", "and?", "--attach", &archive.display().to_string()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("no model takes a file of type application/octet-stream"), "{said}");
+    let left = count(&pair, "SELECT COUNT(*) FROM sessions WHERE hidden IS NULL");
+    assert_eq!(left, sessions, "nothing is made for them");
+}
+
+/// Neither the console nor the service takes more of it than is allowed.
+#[test]
+fn a_file_that_is_too_large_is_refused_before_it_is_sent() {
+    let (_server, pair) = with_model(vec![says("I see.")], "");
+    let file = pair.folder().join("large");
+    let sparse = std::fs::File::options().write(true).create_new(true).open(&file);
+    sparse.and_then(|file| file.set_len(1 << 40)).expect("a file with a hole");
+    let path = file.to_str().expect("it is UTF-8");
+    let said = pair.evonic(&["chat", "seer", "what is this?", "--attach", path]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_documented("an attachment may have … bytes (attachments.max_bytes)", &said);
+    assert_eq!(count(&pair, "SELECT COUNT(*) FROM blobs"), 0);
 }

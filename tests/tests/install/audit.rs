@@ -1,117 +1,22 @@
 //! Every change is recorded: who, what, when.
 
+mod operator;
+
 use std::collections::BTreeSet;
 
-use evonic_tests::{
-    http::Connection,
-    pair::{Options, Pair},
-};
+use evonic_tests::http::Connection;
 use serde_json::{Value, json};
+
+use self::operator::{Operator, expected};
 
 /// What stands in bodies and must stand in no record.
 const MARKER: &str = "planted-9b1f6c";
 
 /// Operations that change nothing that is recorded, and why.
-const EXCEPTIONS: [(&str, &str); 1] =
-    [("POST /api/v1/workplaces/{id}/check", "it looks, and leaves everything as it is")];
-
-/// Makes changes over the Unix socket, and remembers which operations it used.
-struct Operator {
-    pair: Pair,
-    done: BTreeSet<String>,
-    count: usize,
-}
-
-impl Operator {
-    fn start() -> Self {
-        // No engine of this machine is touched.
-        let config = "[docker]\nengine = \"unix:///nowhere/docker.sock\"\n";
-        let pair = Pair::start(&Options::config(config));
-        Self { pair, done: BTreeSet::new(), count: 0 }
-    }
-
-    fn ask(&self, id: &str, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
-        let answer = self
-            .pair
-            .operator()
-            .and_then(|mut link| link.request(method, path, &[("X-Request-Id", id)], body))
-            .unwrap_or_else(|failure| panic!("{method} {path}: {failure:?}"));
-        (answer.status, answer.text())
-    }
-
-    fn get(&self, path: &str) -> Value {
-        let (status, text) = self.ask("look", "GET", path, None);
-        assert_eq!(status, 200, "{path}: {text}");
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    /// The whole log.
-    fn log(&self) -> Vec<Value> {
-        let (mut log, mut after) = (Vec::new(), String::new());
-        loop {
-            let page = self.get(&format!("/api/v1/audit?limit=7{after}"));
-            log.extend(page["data"].as_array().expect("a list").clone());
-            match page["next"].as_str() {
-                Some(next) => after = format!("&after={next}"),
-                None => return log,
-            }
-        }
-    }
-
-    /// Makes a change, and finds its one record; the identifier of what was made.
-    fn change(
-        &mut self,
-        operation: &str,
-        id: &str,
-        body: Value,
-        expected: &Expected<'_>,
-    ) -> String {
-        self.count += 1;
-        let request = format!("audit-{}", self.count);
-        let (method, path) = operation.split_once(' ').expect("a method and a path");
-        let path = path.replace("{id}", id);
-        let body = (!body.is_null()).then_some(body);
-        let (status, text) = self.ask(&request, method, &path, body.as_ref());
-        assert!((200..300).contains(&status), "{operation}: {status} {text}");
-        let operation = operation.split('?').next().unwrap_or(operation);
-        self.done.insert(operation.to_owned());
-        let log = self.log();
-        let found: Vec<_> = log.iter().filter(|line| line["request_id"] == *request).collect();
-        let [record] = found[..] else { panic!("{operation}: {found:?} of {log:#?}") };
-        let is_root = rustix::process::geteuid().is_root();
-        let key = format!("key_{}", &self.pair.admin_key()[4..36]);
-        let actor = if is_root { "uid:0" } else { &key };
-        assert_eq!(record["actor"], actor, "{record}");
-        assert_eq!(record["address"], Value::Null, "{record}");
-        assert_eq!(record["action"], expected.action, "{record}");
-        assert_eq!(record["target"]["name"], json!(expected.name), "{record}");
-        assert_eq!(record["fields"], json!(expected.fields), "{record}");
-        assert_eq!(record["position"], log.last().expect("a record")["position"], "{record}");
-        let made: Value = serde_json::from_str(&text).unwrap_or_default();
-        for place in [&made["id"], &made["message"]["id"]] {
-            if let Some(id) = place.as_str() {
-                assert_eq!(record["target"]["id"], id, "{record}");
-            }
-        }
-        let turn = made["turn"]["id"].as_str();
-        turn.or(made["id"].as_str()).unwrap_or_default().to_owned()
-    }
-}
-
-/// The content of a change's audit record.
-struct Expected<'a> {
-    action: &'a str,
-    name: Option<&'a str>,
-    fields: &'a [&'a str],
-}
-
-const fn expected<'a>(
-    action: &'a str,
-    name: Option<&'a str>,
-    fields: &'a [&'a str],
-) -> Expected<'a> {
-    Expected { action, name, fields }
-}
+const EXCEPTIONS: [(&str, &str); 2] = [
+    ("POST /api/v1/workplaces/{id}/check", "it looks, and leaves everything as it is"),
+    ("POST /api/v1/models/{id}/check", "it asks the model, and leaves everything as it is"),
+];
 
 fn agents_and_sessions(operator: &mut Operator) {
     let agents = "POST /api/v1/agents";
@@ -138,6 +43,42 @@ fn agents_and_sessions(operator: &mut Operator) {
     operator.change("DELETE /api/v1/sessions/{id}", &session, Value::Null, &deleted);
     let deleted = expected("agent.delete", Some("ops"), &[]);
     operator.change("DELETE /api/v1/agents/{id}", &agent, Value::Null, &deleted);
+}
+
+/// What a session has beside messages, and sessions that come from elsewhere.
+fn contents(operator: &mut Operator) {
+    let body = json!({"agent": "runbook"});
+    let made = expected("session.create", None, &[]);
+    let session = operator.change("POST /api/v1/sessions", "", body, &made);
+    let uploaded = expected("blob.create", Some(&session), &[]);
+    let body = json!({"secret": MARKER});
+    operator.change("POST /api/v1/sessions/{id}/blobs", &session, body, &uploaded);
+    let asked = expected("session.compact", None, &[]);
+    let compact = "POST /api/v1/sessions/{id}/compact";
+    let turn = operator.change(compact, &session, Value::Null, &asked);
+    let _ended = operator.pair.wait_for_turn(&turn);
+    let path = format!("/api/v1/sessions/{session}/export");
+    let (_, lines) = operator.ask("export", "GET", &path, None);
+    let imported = expected("session.import", Some("runbook"), &[]);
+    let lines_type = [("Content-Type", "application/x-ndjson")];
+    let import = "POST /api/v1/import?existing=new_ids";
+    let record = operator.send(import, &lines_type, &lines, &imported);
+    let copy = record["target"]["id"].as_str().expect("an id");
+    assert_ne!(copy, session);
+    operator.get(&format!("/api/v1/sessions/{copy}"));
+}
+
+fn budgets(operator: &mut Operator) {
+    let body =
+        json!({"name": "month", "subject": "all", "period": "month", "limit": {"tokens": 7}});
+    let made = expected("budget.create", Some("month"), &[]);
+    let budget = operator.change("POST /api/v1/budgets", "", body, &made);
+    let one = "/api/v1/budgets/{id}";
+    let body = json!({"limit": {"tokens": 8}, "on_reached": "end"});
+    let changed = expected("budget.update", Some("month"), &["limit", "on_reached"]);
+    operator.change(&format!("PATCH {one}"), &budget, body, &changed);
+    let deleted = expected("budget.delete", Some("month"), &[]);
+    operator.change(&format!("DELETE {one}"), &budget, Value::Null, &deleted);
 }
 
 fn workplaces(operator: &mut Operator) {
@@ -208,6 +149,7 @@ fn reads_and_refusals(operator: &Operator) {
         (405, "DELETE", "/api/v1/audit", None),
         (200, "GET", "/api/v1/agents", None),
         (200, "POST", "/api/v1/workplaces/local/check", None),
+        (200, "POST", "/api/v1/models/runbook/check", None),
     ] {
         let (found, text) = operator.ask("refused", method, path, body);
         assert_eq!(found, status, "{method} {path}: {text}");
@@ -229,6 +171,8 @@ fn changing(document: &Value) -> BTreeSet<String> {
 fn every_change_is_recorded_with_who_and_when() {
     let mut operator = Operator::start();
     agents_and_sessions(&mut operator);
+    contents(&mut operator);
+    budgets(&mut operator);
     workplaces(&mut operator);
     keys(&mut operator);
     reads_and_refusals(&operator);

@@ -73,6 +73,7 @@ fn below_the_floor_nothing_new_comes_and_running_turns_end_well() {
     assert_eq!(storage["min_free_bytes"], 33_554_432);
     for (path, body) in [
         ("/api/v1/sessions".to_owned(), json!({"agent": "runbook"})),
+        (format!("/api/v1/sessions/{waiting}/blobs"), json!("an attachment")),
         (format!("/api/v1/sessions/{waiting}/messages"), json!({"content": "$ echo hi"})),
     ] {
         let refused = pair.request("POST", &path, Some(&body)).unwrap();
@@ -82,6 +83,11 @@ fn below_the_floor_nothing_new_comes_and_running_turns_end_well() {
         assert!(refused.text().contains(&folder), "{}", refused.text());
         assert_documented("bytes are free in …, fewer than retention.min_free", &refused.text());
     }
+    let lines = pair.folder().join("lines");
+    fs::write(&lines, "{}\n").unwrap();
+    let refused = pair.evonic(&["session", "import", &lines.display().to_string()]);
+    let refused = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_documented("bytes are free in …, fewer than retention.min_free", &refused);
     let ready = pair.request("GET", "/readyz", None).unwrap();
     assert_eq!(ready.status, 200, "{}", ready.text());
     assert!(ready.json()["parts"]["store"]["low_space"].is_string(), "{}", ready.text());

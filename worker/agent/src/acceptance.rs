@@ -1,7 +1,7 @@
 //! What a model cannot be given, known before it is asked.
 
 use evonic_domain::{
-    Attachment, AttachmentKind, ResponseFormat, TurnError, TurnErrorCode, is_text_type,
+    Attachment, AttachmentKind, FileForm, ResponseFormat, TurnError, TurnErrorCode,
 };
 use evonic_model::{MAX_TEXT_BYTES, Model};
 
@@ -60,15 +60,16 @@ pub fn check_message(
 
 fn refusal(name: &str, model: &Model, attachment: &Attachment) -> Option<String> {
     let media_type = &attachment.media_type;
+    let form = FileForm::of(media_type);
     match attachment.kind {
         _ if matches!(model, Model::Runbook(_)) => Some(format!("model {name} takes text alone")),
         AttachmentKind::Image if !model.eyes() => {
             Some(format!("model {name} has no eyes: it cannot be shown an image"))
         }
-        AttachmentKind::File if media_type != "application/pdf" && !is_text_type(media_type) => {
+        AttachmentKind::File if form == FileForm::Other => {
             Some(format!("no model takes a file of type {media_type}, but text, JSON and PDF"))
         }
-        AttachmentKind::File if is_text_type(media_type) && attachment.bytes > MAX_TEXT_BYTES => {
+        AttachmentKind::File if form == FileForm::Text && attachment.bytes > MAX_TEXT_BYTES => {
             let bytes = attachment.bytes;
             Some(format!("a model is shown {MAX_TEXT_BYTES} bytes of a text, and it has {bytes}"))
         }

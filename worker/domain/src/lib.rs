@@ -57,7 +57,7 @@ pub use item::{Attachment, AttachmentKind, Carried, Item, Outcome, ToolCall};
 pub use json::value_count;
 pub use key::{IssuedKey, Key, NewKey, Scope};
 pub use media_type::{
-    OtherContent, SIGNATURE_BYTES, Signature, is_media_type, is_text_type, media_type,
+    FileForm, OtherContent, SIGNATURE_BYTES, Signature, is_media_type, media_type,
 };
 pub use new_message::{Content, NewAttachment, NewMessage, Part, ResponseFormat};
 pub use new_workplace::{NewWorkplace, NewWorkplaceBody};

@@ -98,9 +98,31 @@ pub fn media_type(
     }
 }
 
-/// Whether contents of this media type are text.
-#[must_use]
-pub fn is_text_type(media_type: &str) -> bool {
+/// What models take a file for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileForm {
+    /// A text, which stands within a message.
+    Text,
+    /// A PDF.
+    Document,
+    /// Nothing that a model is shown.
+    Other,
+}
+
+impl FileForm {
+    /// That of a media type, with parameters or without.
+    #[must_use]
+    pub fn of(media_type: &str) -> Self {
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match essence.as_str() {
+            "application/pdf" => Self::Document,
+            text if is_text_type(text) => Self::Text,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn is_text_type(media_type: &str) -> bool {
     media_type.starts_with("text/")
         || TEXTS.contains(&media_type)
         || ["+json", "+xml"].iter().any(|form| media_type.ends_with(form))
@@ -121,6 +143,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_file_is_taken_for_what_its_type_says_however_that_is_written() {
+        for (media_type, form) in [
+            ("text/plain", FileForm::Text),
+            ("Text/Plain; charset=utf-8", FileForm::Text),
+            ("application/ld+json", FileForm::Text),
+            ("image/svg+xml", FileForm::Text),
+            ("application/PDF ;x", FileForm::Document),
+            ("application/zip", FileForm::Other),
+            (UNKNOWN, FileForm::Other),
+            ("", FileForm::Other),
+        ] {
+            assert_eq!(FileForm::of(media_type), form, "{media_type}");
+        }
+    }
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 

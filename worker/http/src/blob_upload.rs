@@ -97,7 +97,7 @@ impl BlobUpload {
     /// Takes what came next, and stores each piece that is whole.
     ///
     /// # Errors
-    /// 413, 422 `attachments_full`, 404 where the session is gone.
+    /// 413, 422 `attachments_full`, 507 `low_space`, 404 where the session is gone.
     pub(super) async fn push(&mut self, mut bytes: &[u8]) -> Result<(), Problem> {
         self.limits.check(self.known.bytes + bytes.len() as u64)?;
         self.known.push(bytes);
@@ -112,7 +112,12 @@ impl BlobUpload {
         Ok(())
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.known.bytes == 0
+    }
+
     async fn store_piece(&mut self) -> Result<(), Problem> {
+        self.store.require_room()?;
         let data = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
         let (session, stored) = (self.session.clone(), self.stored.take());
         let most = self.limits.max_session_bytes;

@@ -54,7 +54,7 @@ pub(crate) use self::{
     answer::{Added, Answer, Assembly, Finished, Terms},
     failure::Failure,
     fuzzing::{messages_answer, openai_answer},
-    sending::{Inlined, Sending, in_words},
+    sending::{Inlined, Sending, in_words, is_document},
 };
 use self::{endpoint::Endpoint, key::Key, outage::Outage, window::NextQuestion};
 use crate::{

@@ -114,15 +114,20 @@ impl Api {
         retry(self.retry_for, post).await
     }
 
-    /// Uploads a content, which may be done twice.
-    pub(super) async fn upload<T: DeserializeOwned>(
+    /// Uploads a content, which may be done twice: `open` begins it anew.
+    pub(super) async fn upload<B, T>(
         &self,
         path: &str,
-        content: Bytes,
-    ) -> Result<T> {
+        mut open: impl FnMut() -> Result<B>,
+    ) -> Result<T>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+        T: DeserializeOwned,
+    {
         let post = async || {
-            let request = request(Method::POST, path).body(Full::new(content.clone()));
-            self.send(request.expect("a path of this program's own")).await?.json().await
+            let request = request(Method::POST, path).body(open()?);
+            let request = request.expect("a path of this program's own");
+            self.send_within(request, UPLOAD_TIMEOUT).await?.json().await
         };
         retry(self.retry_for, post).await
     }

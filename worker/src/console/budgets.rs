@@ -1,13 +1,18 @@
 //! `evonic budget`.
 
+use std::collections::HashMap;
+
 use evonic_domain::{
-    Budget, BudgetChange, BudgetLimit, BudgetSpent, BudgetSubject, BudgetView, NewBudget, decimal,
+    Agent, AgentName, Budget, BudgetChange, BudgetLimit, BudgetSpent, BudgetSubject, BudgetView,
+    Key, NewBudget, decimal,
 };
+use jiff::tz::TimeZone;
 
 use super::{
     api::{Api, segment},
     command::{BudgetCommand, Limit, NewLimit, Of},
     error::{ConsoleError, Result},
+    format::local_time,
     input,
     output::Console,
     table::{label, table},
@@ -38,11 +43,13 @@ pub(super) async fn run(command: BudgetCommand, api: &Api, console: &mut Console
         }
         BudgetCommand::List(output) => {
             let budgets: Vec<BudgetView> = api.list("/budgets").await?;
-            console.show(&output, &budgets, || budgets_table(&budgets))
+            let names = Names::read(api, &budgets).await?;
+            console.show(&output, &budgets, || budgets_table(&budgets, &names))
         }
         BudgetCommand::Show { which, output } => {
             let budget: BudgetView = api.get(&path(&which)).await?;
-            console.show(&output, &budget, || budget_page(&budget))
+            let names = Names::read(api, std::slice::from_ref(&budget)).await?;
+            console.show(&output, &budget, || budget_page(&budget, &names, &TimeZone::system()))
         }
         BudgetCommand::Set { which, name, limit, on_reached } => {
             let NewLimit { cost, tokens } = limit;
@@ -94,16 +101,44 @@ fn micro(amount: &str) -> Result<u64> {
     let number = (!whole.is_empty() && digits(whole) && digits(rest) && rest.len() <= 6)
         .then(|| format!("{whole}{rest:0<6}").parse::<u64>().ok())
         .flatten();
-    number.ok_or_else(|| {
-        let message = format!("--cost {amount:?}: an amount has at most 6 decimals, such as 12.50");
+    number.filter(|&micro| micro > 0).ok_or_else(|| {
+        let message = format!(
+            "--cost {amount:?}: an amount is more than 0 and has at most 6 decimals, such as 12.50"
+        );
         ConsoleError::Usage(message)
     })
 }
 
+/// Names of agents and keys, by their identifiers.
+struct Names(HashMap<String, AgentName>);
+
+impl Names {
+    /// Reads those of whom these budgets are for.
+    async fn read(api: &Api, budgets: &[BudgetView]) -> Result<Self> {
+        let is_for = |subject| budgets.iter().any(|view| view.budget.subject == subject);
+        let mut names = HashMap::new();
+        if is_for(BudgetSubject::Agent) {
+            let agents: Vec<Agent> = api.list("/agents").await?;
+            names.extend(agents.into_iter().map(|agent| (agent.id.to_string(), agent.name)));
+        }
+        // Who is shown budgets of keys may see keys.
+        if is_for(BudgetSubject::Key) {
+            let keys: Vec<Key> = api.list("/keys").await?;
+            names.extend(keys.into_iter().map(|key| (key.id.to_string(), key.name)));
+        }
+        Ok(Self(names))
+    }
+
+    /// A user of the socket, a session and what is gone have none.
+    fn of<'n>(&'n self, id: &'n str) -> &'n str {
+        self.0.get(id).map_or(id, AgentName::as_str)
+    }
+}
+
 /// Whom it is for, in words.
-fn whom(budget: &Budget) -> String {
+fn whom(budget: &Budget, names: &Names) -> String {
     match (&budget.of, budget.subject) {
-        (Some(of), subject) => format!("{subject} {of}"),
+        (Some(of), subject) => format!("{subject} {}", names.of(of)),
         (None, BudgetSubject::All) => "all".to_owned(),
         (None, subject) => format!("each {subject}"),
     }
@@ -124,7 +159,7 @@ fn share(budget: &Budget, spent: &BudgetSpent) -> String {
     format!("{amount} ({} %)", spent.percent)
 }
 
-fn budgets_table(budgets: &[BudgetView]) -> Text {
+fn budgets_table(budgets: &[BudgetView], names: &Names) -> Text {
     if budgets.is_empty() {
         return Text::of_line("There is no budget.");
     }
@@ -135,21 +170,22 @@ fn budgets_table(budgets: &[BudgetView]) -> Text {
             limit(budget.limit),
             state.spent.first().map(|spent| share(budget, spent)).unwrap_or_default(),
             budget.on_reached.to_string(),
-            whom(budget),
+            whom(budget, names),
         ]
     };
     let rows: Vec<_> = budgets.iter().map(row).collect();
     table(["budget", "period", "limit", "most spent", "then", "for"], &rows)
 }
 
-fn budget_page(BudgetView { budget, state }: &BudgetView) -> Text {
+fn budget_page(BudgetView { budget, state }: &BudgetView, names: &Names, zone: &TimeZone) -> Text {
     let mut page = Text::default();
+    let now = state.period.as_deref().map(|now| format!(" ({now})")).unwrap_or_default();
     let lines = [
         ("name", budget.name.to_string()),
         ("id", budget.id.to_string()),
-        ("for", whom(budget)),
-        ("period", state.period.clone().unwrap_or_else(|| budget.period.to_string())),
-        ("until", state.ends_at.clone().unwrap_or_default()),
+        ("for", whom(budget, names)),
+        ("period", format!("{}{now}", budget.period)),
+        ("until", state.ends_at.as_deref().map_or_else(String::new, |at| local_time(at, zone))),
         ("limit", limit(budget.limit)),
         ("when reached", budget.on_reached.to_string()),
     ];
@@ -157,7 +193,7 @@ fn budget_page(BudgetView { budget, state }: &BudgetView) -> Text {
         page.push(label(name, value));
     }
     for spent in &state.spent {
-        let of = spent.of.as_deref().map(|of| format!("  {of}")).unwrap_or_default();
+        let of = spent.of.as_deref().map(|of| format!("  {}", names.of(of))).unwrap_or_default();
         page.push(label("spent", &format!("{}{of}", share(budget, spent))));
     }
     page
@@ -186,11 +222,13 @@ mod tests {
             "created_at": "", "updated_at": "",
             "state": {"period": null, "ends_at": null, "spent": []},
         }));
+        let agent = "agt_0190c2a1b3c47d5e8f60718293a4b5c6".to_owned();
+        let names = Names(HashMap::from([(agent, "ops".parse().expect("a name"))]));
         let text = format!(
             "{}\n{}\n{}",
-            budgets_table(&[month.clone(), each.clone()]).plain(),
-            budget_page(&month).plain(),
-            budget_page(&each).plain()
+            budgets_table(&[month.clone(), each.clone()], &names).plain(),
+            budget_page(&month, &names, &TimeZone::UTC).plain(),
+            budget_page(&each, &names, &TimeZone::UTC).plain()
         );
         insta::assert_snapshot!(text);
     }
@@ -200,7 +238,7 @@ mod tests {
         for (text, amount) in [("12.50", 12_500_000), ("0.000001", 1), ("7", 7_000_000)] {
             assert_eq!(micro(text).expect(text), amount);
         }
-        for text in ["", ".", "-1", "1.0000001", "1e3", "99999999999999", "1,5"] {
+        for text in ["", ".", "0", "0.000000", "-1", "1.0000001", "1e3", "99999999999999", "1,5"] {
             assert!(micro(text).is_err(), "{text}");
         }
     }

@@ -45,6 +45,7 @@ pub(super) async fn run(
     let interrupts = signal(SignalKind::interrupt()).map_err(ConsoleError::Runtime)?;
     let mut input =
         Input::new(options.message.as_deref(), console.terminal.interactive && !options.json)?;
+    attach::check(&options.attach)?;
     let agent: Agent = api.get(&format!("/agents/{}", segment(&options.agent))).await?;
     let session = match &options.session {
         Some(id) => Some(resumed_session(api, id, &agent).await?),
@@ -192,7 +193,8 @@ impl Chat<'_> {
 }
 
 /// Posts a message, to a new session when there is none. All of it may be tried again: a session
-/// that was made twice is an empty one too many, a message is stored once under its key.
+/// that was made twice is an empty one too many, a message is stored once under its key. A session whose
+/// first message is refused goes again.
 async fn post(
     api: &Api,
     agent: &Agent,
@@ -200,6 +202,7 @@ async fn post(
     content: String,
     attach: &[PathBuf],
 ) -> Result<(Session, Posted)> {
+    let is_new = session.is_none();
     let session = match session {
         Some(session) => session.clone(),
         None => {
@@ -210,9 +213,20 @@ async fn post(
         }
     };
     let path = format!("/sessions/{}/messages", session.id);
-    let message = attach::message(api, &session.id, content, attach).await?;
-    let posted = api.post_idempotent(&path, &message).await?;
-    Ok((session, posted))
+    let posting = async || {
+        let message = attach::message(api, &session.id, content, attach).await?;
+        api.post_idempotent(&path, &message).await
+    };
+    match posting().await {
+        Ok(posted) => Ok((session, posted)),
+        Err(error) => {
+            if is_new && matches!(error, ConsoleError::Refused { .. }) {
+                // Why the message was refused is what counts.
+                let _ = api.delete(&format!("/sessions/{}", session.id)).await;
+            }
+            Err(error)
+        }
+    }
 }
 
 #[cfg(test)]

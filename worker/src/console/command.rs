@@ -31,6 +31,9 @@ Then:
   evonic --help                     every command
 ";
 
+/// What every command takes.
+const GLOBAL: &str = "Global options";
+
 /// A self-hosted agent server that cannot leak itself to death
 ///
 /// `evonic-supervisor` runs in the background: it owns the listening sockets and one worker, watches
@@ -40,7 +43,7 @@ Then:
 #[command(name = "evonic", version, propagate_version = true, max_term_width = 100)]
 pub(super) struct Arguments {
     /// Read this configuration instead of $EVONIC_CONFIG or /etc/evonic/evonic.toml
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub(super) config: Option<PathBuf>,
 
     #[command(flatten)]
@@ -55,13 +58,13 @@ pub(super) struct Arguments {
 pub(super) struct ServerOptions {
     /// Speak to the worker at https://HOST or, on this machine, http://HOST:PORT (or
     /// $EVONIC_SERVER) instead of by its Unix socket
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", help_heading = GLOBAL)]
     pub(super) server: Option<String>,
     /// The key for it; `@FILE` reads a file; else $EVONIC_KEY, or the service's own admin.key
-    #[arg(long, global = true, value_name = "KEY")]
+    #[arg(long, global = true, value_name = "KEY", help_heading = GLOBAL)]
     pub(super) key: Option<String>,
     /// Trust the authorities of this PEM file for https:// instead of the system's
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub(super) ca: Option<PathBuf>,
 }
 

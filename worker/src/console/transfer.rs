@@ -11,7 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use evonic_store::Imported;
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
+use rustix::fs::{Mode, OFlags};
 
 use super::{
     api::{Api, segment},
@@ -84,6 +85,8 @@ pub(super) async fn import(
 /// A file, or standard input, as the body of a request.
 pub(super) struct FileBody {
     file: Option<Box<dyn Read + Send>>,
+    /// Its bytes, where they are known before they are read.
+    bytes: Option<u64>,
 }
 
 impl FileBody {
@@ -92,9 +95,33 @@ impl FileBody {
         let failed = |source| ConsoleError::Input { what: name.to_owned(), source };
         let file: Box<dyn Read + Send> = match name {
             "-" => Box::new(io::stdin()),
-            name => Box::new(File::open(Path::new(name)).map_err(failed)?),
+            name => {
+                let file = File::open(Path::new(name)).map_err(failed)?;
+                if file.metadata().map_err(failed)?.is_dir() {
+                    return Err(failed(io::ErrorKind::IsADirectory.into()));
+                }
+                Box::new(file)
+            }
         };
-        Ok(Self { file: Some(file) })
+        Ok(Self { file: Some(file), bytes: None })
+    }
+
+    /// A file that has an end: no folder, device or pipe, which are not waited for either.
+    pub(super) fn regular(path: &Path) -> Result<Self> {
+        let failed = |source| ConsoleError::Input { what: path.display().to_string(), source };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        let file = File::from(opened.map_err(|errno| failed(errno.into()))?);
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            let what = if metadata.is_dir() { "a folder" } else { "a device or pipe" };
+            return Err(failed(io::Error::other(format!("it is {what}, and no regular file"))));
+        }
+        let bytes = metadata.len();
+        if bytes == 0 {
+            return Err(failed(io::Error::other("it is empty")));
+        }
+        Ok(Self { file: Some(Box::new(file.take(bytes))), bytes: Some(bytes) })
     }
 }
 
@@ -120,5 +147,9 @@ impl Body for FileBody {
                 Some(Err(error))
             }
         })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.bytes.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -52,9 +52,12 @@ fn render(by: UsageBy, usage: &Usage) -> Text {
     if usage.data.is_empty() {
         return Text::of_line("No call of a model is counted.");
     }
+    // Sessions of the same title are not told apart by it.
+    let by_session = by == UsageBy::Session;
     let row = |sum: &UsageSum| {
+        let name = sum.name.clone().filter(|_| !by_session);
         [
-            sum.name.clone().unwrap_or_else(|| sum.of.clone()),
+            name.unwrap_or_else(|| sum.of.clone()),
             sum.calls.to_string(),
             sum.usage.input_tokens.to_string(),
             sum.usage.cached_tokens.to_string(),
@@ -62,6 +65,7 @@ fn render(by: UsageBy, usage: &Usage) -> Text {
             sum.usage.output_tokens.to_string(),
             sum.usage.reasoning_tokens.to_string(),
             format::cost(sum.cost),
+            sum.name.clone().filter(|_| by_session).unwrap_or_default(),
         ]
     };
     let mut rows: Vec<_> = usage.data.iter().map(row).collect();
@@ -84,6 +88,7 @@ fn render(by: UsageBy, usage: &Usage) -> Text {
         "output",
         "reasoning",
         usage.currency.as_str(),
+        if by_session { "title" } else { "" },
     ];
     let mut text = table(head, &rows);
     if total.uncounted_calls > 0 {
@@ -124,6 +129,11 @@ mod tests {
             currency: "EUR".to_owned(),
         };
         insta::assert_snapshot!(render(UsageBy::Agent, &usage).plain());
+        usage.data[0].of = "ses_0190c2a1b3c47d5e8f60718293a4b5c8".to_owned();
+        let by_session = render(UsageBy::Session, &usage).plain();
+        let line = by_session.lines().nth(1).expect("a row");
+        assert!(line.starts_with("ses_0190c2a1b3c47d5e8f60718293a4b5c8  12 "), "{by_session}");
+        assert!(line.ends_with("  ops"), "{by_session}");
         usage.data.clear();
         assert_eq!(render(UsageBy::Day, &usage).plain(), "No call of a model is counted.\n");
     }

@@ -62,3 +62,30 @@ async fn memory_is_constant_while_output_is_endless() {
     assert!((cap..cap + 200).contains(&live), "{live}");
     assert!(grown < 4 << 20, "resident memory grew by {grown} bytes");
 }
+
+/// The most that was resident so far.
+fn peak_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc is there");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.expect("a number") << 10
+}
+
+#[test]
+fn memory_is_bounded_whatever_a_screen_is_told() {
+    let cells = "\rx".to_owned() + &"e\u{301}".repeat(300) + "\x1b[65535Gx";
+    let screen: String = (1..=200).map(|row| format!("\x1b[{row}H{cells}")).collect();
+    let tabs = "\x1b[1;1H".to_owned() + &"\x1b[65535I\rx\x1b[E".repeat(250);
+    let title = "\x1b]0;".to_owned() + &"x".repeat(100_000);
+    let whole = format!("{tabs}{screen}\x1b[?1049h{screen}{title}\n");
+    let bytes = [&[255], whole.as_bytes()].concat();
+    drop((screen, tabs, title, whole));
+    // Begins anew to look for the peak.
+    fs::write("/proc/self/clear_refs", "5").expect("Linux has it");
+    let before = peak_bytes();
+    let [(_, screens)] = evonic_tools::fuzzing::DECODERS else { panic!("one decoder") };
+    screens(&bytes);
+    let grown = peak_bytes() - before;
+    println!("two screens took {grown} bytes");
+    assert!(grown < 2 * (16 << 20), "{grown} bytes");
+}

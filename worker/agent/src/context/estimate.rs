@@ -1,7 +1,8 @@
 //! How many tokens what is sent may take: a count of bytes by kind, corrected by what the endpoint
 //! reported.
 
-use evonic_domain::{Attachment, AttachmentKind, Item, ToolSpec};
+use evonic_domain::{Attachment, AttachmentKind, FileForm, Item, ToolSpec};
+use evonic_model::MAX_TEXT_BYTES;
 
 /// Parts of a token that a byte counts.
 const PARTS: u64 = 7;
@@ -24,6 +25,8 @@ const FILE: u64 = 3;
 /// compression. Too few are told by the endpoint; too many would refuse what it takes.
 const DOCUMENT: u64 = 32;
 const MOST_OF_DOCUMENT: u64 = 60_000;
+/// What is told of a file instead of its content, with a long name.
+const WITHHELD: u64 = 100;
 
 /// The estimate that a thousand stands for: as it is counted here.
 pub(crate) const UNSCALED: u64 = 1000;
@@ -65,10 +68,11 @@ pub(crate) fn item(item: &Item) -> u64 {
 fn attachment(attachment: &Attachment) -> u64 {
     match attachment.kind {
         AttachmentKind::Image => IMAGE,
-        AttachmentKind::File if attachment.media_type == "application/pdf" => {
-            attachment.bytes.div_ceil(DOCUMENT).min(MOST_OF_DOCUMENT)
-        }
-        AttachmentKind::File => attachment.bytes.div_ceil(FILE),
+        AttachmentKind::File => match FileForm::of(&attachment.media_type) {
+            FileForm::Document => attachment.bytes.div_ceil(DOCUMENT).min(MOST_OF_DOCUMENT),
+            FileForm::Text if attachment.bytes <= MAX_TEXT_BYTES => attachment.bytes.div_ceil(FILE),
+            FileForm::Text | FileForm::Other => WITHHELD,
+        },
     }
 }
 
@@ -122,6 +126,9 @@ mod tests {
         assert_eq!(file("text/plain", 300_000), 100_000);
         assert_eq!(file("application/pdf", 320_000), 10_000);
         assert_eq!(file("application/pdf", 20_000_000), MOST_OF_DOCUMENT);
+        for (media_type, bytes) in [("application/zip", 20_000_000), ("text/plain", 20_000_000)] {
+            assert_eq!(file(media_type, bytes), WITHHELD, "its content is not sent");
+        }
     }
 
     #[test]

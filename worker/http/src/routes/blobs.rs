@@ -33,10 +33,12 @@ pub(super) async fn upload(state: Arc<ApiState>, call: Call, mut body: Upload) -
     let said = said_type(&call)?;
     let limits = UploadLimits::of(&state);
     limits.check(body.announced.unwrap_or(0))?;
+    state.app.store.require_room()?;
     let (caller, id) = (call.caller.clone(), session.clone());
     state.app.store.read(move |reader| visible_session(reader, &caller, &id)).await?;
     let mut upload = BlobUpload::new(&state, session.clone());
     match receive(&mut body, &mut upload).await {
+        Ok(()) if upload.is_empty() => Err(Problem::unusable("body", "the body is empty")),
         Ok(()) => {
             let origin = call.caller.origin();
             let blob = upload.finish(&state, origin, said.as_deref(), "content-type").await?;

@@ -11,7 +11,7 @@ use crate::{
     body::JsonWriter,
     history::{Called, Message, Part, Said, messages, sent_names},
     openai::parameters,
-    remote::{Inlined, Sending, in_words},
+    remote::{Inlined, Sending, in_words, is_document},
 };
 
 /// The header that carries the key.
@@ -203,9 +203,7 @@ fn write_text(text: &str, json: &mut JsonWriter) {
 fn write_attachment(attachment: &Attachment, sending: &Sending<'_>, json: &mut JsonWriter) {
     let kind = match (attachment.kind, sending.inlined(attachment)) {
         (AttachmentKind::Image, Inlined::Content) if sending.eyes => "image",
-        (AttachmentKind::File, Inlined::Content) if attachment.media_type == "application/pdf" => {
-            "document"
-        }
+        (AttachmentKind::File, Inlined::Content) if is_document(attachment) => "document",
         _ => {
             json.raw("{\"type\":\"text\",\"text\":\"");
             sending.write_in_words(attachment, json);

@@ -11,7 +11,7 @@ use crate::{
     Request,
     body::JsonWriter,
     history::{Message, Part, Said, messages, sent_names},
-    remote::{Inlined, Sending},
+    remote::{Inlined, Sending, is_document},
 };
 
 /// Fields that a request may have and that an endpoint may refuse.
@@ -164,7 +164,7 @@ fn goes_as_part(attachment: &Attachment, sending: &Sending<'_>) -> bool {
     match sending.inlined(attachment) {
         Inlined::Content => match attachment.kind {
             AttachmentKind::Image => sending.eyes,
-            AttachmentKind::File => attachment.media_type == "application/pdf",
+            AttachmentKind::File => is_document(attachment),
         },
         Inlined::Text(_) | Inlined::Absent => false,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use evonic_domain::{Attachment, AttachmentKind, ModelFacts, is_text_type};
+use evonic_domain::{Attachment, AttachmentKind, FileForm, ModelFacts};
 use evonic_shared::config;
 use serde_json::Value;
 
@@ -89,15 +89,15 @@ impl Sending<'_> {
 
 /// Whether an attachment is a text that is shown within the request.
 pub(super) fn is_text(attachment: &Attachment) -> bool {
-    let kind = attachment.media_type.split(';').next().unwrap_or_default().trim();
     attachment.kind == AttachmentKind::File
-        && is_text_type(kind)
+        && FileForm::of(&attachment.media_type) == FileForm::Text
         && attachment.bytes <= MAX_TEXT_BYTES
 }
 
 /// Whether an attachment is a document that endpoints take as such.
-pub(super) fn is_document(attachment: &Attachment) -> bool {
-    attachment.kind == AttachmentKind::File && attachment.media_type == "application/pdf"
+pub(crate) fn is_document(attachment: &Attachment) -> bool {
+    attachment.kind == AttachmentKind::File
+        && FileForm::of(&attachment.media_type) == FileForm::Document
 }
 
 /// A schema as an instruction, behind others, for an endpoint that takes none.

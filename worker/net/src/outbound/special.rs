@@ -1,7 +1,12 @@
 //! Addresses that no stranger has a reason to name: by the registries of special-purpose addresses
 //! (RFC 6890 and what followed it).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+};
+
+use rustix::io::Errno;
 
 /// Networks of IPv4, by address and prefix, and what they are.
 const V4: [(u32, u32, &str); 16] = [
@@ -47,9 +52,20 @@ pub(super) fn refusal(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Whether an address is this machine's: one can be bound to exactly those.
-pub(super) fn is_own(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
+/// Why an address that may be this machine's is not asked: one can be bound to exactly those. Where
+/// the system does not say, it may be one.
+pub(super) fn own_refusal(address: IpAddr) -> Option<&'static str> {
+    judge_bind(UdpSocket::bind((address, 0)).map(drop))
+}
+
+fn judge_bind(bound: io::Result<()>) -> Option<&'static str> {
+    match bound {
+        Ok(()) => Some("this machine's own"),
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => None,
+        // No address of a family that the kernel has not is of this machine.
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) => None,
+        Err(_) => Some("perhaps this machine's own: the system does not say"),
+    }
 }
 
 fn refusal_v4(address: Ipv4Addr) -> Option<&'static str> {

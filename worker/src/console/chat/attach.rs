@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 use evonic_domain::{Content, NewAttachment, NewMessage, Part, SessionId};
 use serde::Deserialize;
 
-use super::super::{
-    api::Api,
-    error::{ConsoleError, Result},
-};
+use super::super::{api::Api, error::Result, transfer::FileBody};
 
 /// What the service says of an upload.
 #[derive(Deserialize)]
 struct Uploaded {
     sha256: String,
     media_type: String,
+}
+
+/// Refuses files that cannot be attached, before anything is made for them.
+pub(super) fn check(files: &[PathBuf]) -> Result {
+    files.iter().try_for_each(|file| FileBody::regular(file).map(drop))
 }
 
 /// A message of this text and these files.
@@ -36,10 +38,9 @@ pub(super) async fn message(
 
 /// Uploaded again, a content is the same one: a failure that passes is tried again.
 async fn upload(api: &Api, session: &SessionId, file: &Path) -> Result<Part> {
-    let what = file.display().to_string();
-    let content = std::fs::read(file).map_err(|source| ConsoleError::Input { what, source })?;
     let path = format!("/sessions/{session}/blobs");
-    let Uploaded { sha256, media_type } = api.upload(&path, content.into()).await?;
+    let open = || FileBody::regular(file);
+    let Uploaded { sha256, media_type } = api.upload(&path, open).await?;
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
     let attachment = NewAttachment { sha256: Some(sha256), name, ..NewAttachment::default() };
     let is_image = media_type.starts_with("image/");

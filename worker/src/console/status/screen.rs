@@ -154,7 +154,9 @@ impl Screen<'_> {
         };
         let counted = storage.sessions.zip(storage.events).map(|(sessions, events)| {
             let (sessions, events) = (count_of(sessions, "session"), count_of(events, "event"));
-            Style::Dim.of(format!("{sessions}, {events}"))
+            let when = storage.counted_at.as_deref().and_then(|at| ago(at, self.context.now));
+            let when = when.map(|when| format!(" ({when})")).unwrap_or_default();
+            Style::Dim.of(format!("{sessions}, {events}{when}"))
         });
         self.line(
             "storage",

@@ -1,5 +1,6 @@
 //! Commands of `bash` and `python`: started, followed, and their output.
 
+mod editor;
 mod ending;
 mod sink;
 

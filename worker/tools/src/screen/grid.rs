@@ -140,6 +140,15 @@ impl Grid {
         }
     }
 
+    /// Prints a character so many times, up to the edge of its row.
+    pub(super) fn repeat(&mut self, character: char, count: usize) {
+        let (column, width) = (self.column(), width(character));
+        let Some(most) = (MAX_COLUMNS - column).checked_div(width) else { return };
+        let count = count.min(most);
+        self.row().repeat(column, character, width, count);
+        self.cursor.column = Some(column + count * width);
+    }
+
     fn print_at(&mut self, column: usize, character: char, width: usize) {
         self.row().put(column, character, width);
         self.cursor.column = Some(column + width);
@@ -158,7 +167,7 @@ impl Grid {
     pub(super) fn line_feed(&mut self) {
         let (first, last) = self.margins;
         if self.cursor.row == last {
-            self.scroll_up(first, last);
+            self.scroll_up(first, last, 1);
         } else if self.cursor.row + 1 < MAX_ROWS {
             self.cursor.row += 1;
         }

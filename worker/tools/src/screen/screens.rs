@@ -4,9 +4,12 @@ use vte::{Params, Perform};
 
 use super::{
     grid::{Grid, MAX_ROWS},
-    row::MAX_COLUMNS,
+    row::{MAX_COLUMNS, TAB},
     terminal::{CANCEL, DELETE},
 };
+
+/// So many tabs reach the edge from anywhere.
+const MAX_TABS: usize = MAX_COLUMNS / TAB;
 
 /// Stands for what programs draw with the letters from `` ` `` to `~`.
 const LINE_DRAWING: [char; 31] = [
@@ -92,7 +95,7 @@ impl Screens {
     fn reverse_line_feed(&mut self) {
         let (first, last) = self.grid.margins;
         if self.grid.cursor.row == first {
-            self.grid.scroll_down(first, last);
+            self.grid.scroll_down(first, last, 1);
         } else {
             self.move_rows(1, 0);
         }
@@ -188,7 +191,7 @@ impl Perform for Screens {
             'G' | '`' => self.grid.move_to(row, count - 1),
             'H' | 'f' => self.grid.move_to(count - 1, param(1).max(1) - 1),
             'd' => self.grid.move_to(count - 1, column),
-            'I' => (0..count.min(MAX_COLUMNS)).for_each(|_| self.grid.tab()),
+            'I' => (0..count.min(MAX_TABS)).for_each(|_| self.grid.tab()),
             'J' => self.erase_screen(param(0)),
             'K' => self.erase_line(param(0)),
             'L' | 'M' | 'S' | 'T' => self.scroll(action, count.min(MAX_ROWS)),
@@ -197,7 +200,7 @@ impl Perform for Screens {
             'X' => self.grid.row().erase(column, (column + count).min(MAX_COLUMNS - 1)),
             'b' => {
                 if let Some(last) = self.last {
-                    (0..count.min(MAX_COLUMNS)).for_each(|_| self.grid.print(last));
+                    self.grid.repeat(last, count);
                 }
             }
             'r' => self.set_margins(count - 1, param(1)),
@@ -212,14 +215,12 @@ impl Screens {
     fn scroll(&mut self, action: char, count: usize) {
         let (first, last) = self.grid.margins;
         let row = self.grid.cursor.row;
-        for _ in 0..count {
-            match action {
-                'L' if (first..=last).contains(&row) => self.grid.scroll_down(row, last),
-                'M' if (first..=last).contains(&row) => self.grid.delete_row(row, last),
-                'S' => self.grid.scroll_up(first, last),
-                'T' => self.grid.scroll_down(first, last),
-                _ => {}
-            }
+        match action {
+            'L' if (first..=last).contains(&row) => self.grid.scroll_down(row, last, count),
+            'M' if (first..=last).contains(&row) => self.grid.delete_rows(row, last, count),
+            'S' => self.grid.scroll_up(first, last, count),
+            'T' => self.grid.scroll_down(first, last, count),
+            _ => {}
         }
     }
 

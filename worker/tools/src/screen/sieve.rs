@@ -19,8 +19,8 @@ const RUN: usize = 4096;
 const SHORTEST_RUN: usize = 4;
 /// The beginning of a line, up to here, belongs to the binary output that follows it.
 const LINE_START: usize = 16;
-/// Text is looked at in pieces of this size.
-const PIECE: usize = 64 * 1024;
+/// Text is looked at in pieces of this size: after a byte in doubt it is looked at again.
+const PIECE: usize = 8 * 1024;
 /// So many bytes that are in no text, at least, make output binary.
 const LEAST: usize = 4;
 

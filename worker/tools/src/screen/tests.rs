@@ -193,6 +193,64 @@ fn processor_time() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
+/// Sequences of a few bytes that ask for as much as can be asked for.
+fn greedy() -> Vec<(&'static str, String)> {
+    let wide = "\x1b[1;1H".to_owned() + &"\x1b[2000G+\x1b[E".repeat(200);
+    let full = "\x1b[1;1H".to_owned() + &("x".repeat(1999) + "\n").repeat(200);
+    let marks = "\x1b[1;1H".to_owned() + &"e\u{301}".repeat(500) + "\r\x1b[2000G";
+    [
+        ("repeat", String::new(), "a\x1b[65535b"),
+        ("repeat over", String::new(), "\r漢\x1b[65535b\ra\x1b[65535b"),
+        ("repeat and erase", String::new(), "é\x1b[65535b\rx\x1b[2K"),
+        ("scroll up", full.clone(), "\x1b[65535S"),
+        ("scroll up and write", String::new(), "\x1b[999Hx\x1b[65535S"),
+        ("scroll a part up", full.clone(), "\x1b[1;100r\x1b[99S"),
+        ("scroll down", full.clone(), "\x1b[65535T"),
+        ("scroll a part down", full.clone(), "\x1b[2;150r\x1b[99T"),
+        ("insert lines", full.clone(), "\x1b[100H\x1b[65535L"),
+        ("delete lines", full.clone(), "\x1b[100H\x1b[65535M\x1b[999Hx"),
+        ("insert characters", wide.clone(), "\x1b[9G\x1b[65535@\x1b[2000Gx"),
+        ("insert a character", wide.clone(), "\x1b[1;1H\x1b[@"),
+        ("delete characters", wide.clone(), "\x1b[2000Gx\r\x1b[65535P"),
+        ("erase characters", wide.clone(), "\r\x1b[65535X"),
+        ("erase lines", full.clone(), "\x1b[65535G\x1b[1K\x1b[K"),
+        ("erase the screen", String::new(), "\x1b[65535;65535Hx\x1b[2J"),
+        ("erase above", wide.clone(), "\x1b[65535;65535H\x1b[1J\x1b[1;65535Hx"),
+        ("move", full.clone(), "\x1b[65535A\x1b[65535B\x1b[65535C\x1b[65535D"),
+        ("tabs", full.clone(), "\r\x1b[65535I"),
+        ("tabs over text", full.clone(), "\x1b[9H\r\t\t\t\t\t\t"),
+        ("columns of text", full.clone(), "\x1b[9;1999H\x1b[C\x1b[D"),
+        ("tabs to cells", String::new(), "\x1b[65535I\x1b[65535I\rx\n"),
+        ("marks", marks, "\u{301}e"),
+        ("unmark by range", String::new(), "e\u{301}e\u{301}\x1b[2D\x1b[P\x1b[@"),
+        ("a screen of its own", full, "\x1b[?1049h\x1b[65535Hx\x1b[?1049l"),
+        ("doubt", String::new(), "plain text with a \x01 in it\n"),
+    ]
+    .map(|(name, mut bytes, repeated)| {
+        bytes.push_str(&repeated.repeat((1 << 18) / repeated.len()));
+        (name, bytes)
+    })
+    .into()
+}
+
+/// Text as programs write it takes a byte so little that it is no measure: a line that is
+/// overwritten character by character is.
+#[test]
+fn a_few_bytes_never_cost_more_than_a_screen() {
+    let time = |bytes: &str| {
+        let begun = processor_time();
+        let text = seen(bytes);
+        assert!(text.len() <= MAX_BYTES + 1000);
+        processor_time() - begun
+    };
+    let overwritten = time(&"\r[##########          ] 50% of what is to be done".repeat(5_500));
+    for (name, bytes) in greedy() {
+        let factor = time(&bytes) / overwritten;
+        println!("{name}: {factor:.1} times");
+        assert!(factor < 5.0 * 20.0, "{name}: {factor:.1} times");
+    }
+}
+
 /// Without optimisation it takes a hundred times as long; a step that is quadratic takes more.
 #[test]
 fn it_is_fast() {

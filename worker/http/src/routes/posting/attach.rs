@@ -126,6 +126,7 @@ async fn fetched(
         let chain = evonic_shared::error_chain::ErrorChain(&error).to_string();
         Problem::unusable(&field, format!("field '{field}': {chain}"))
     };
+    state.app.store.require_room()?;
     let mut answer = state.app.outbound.get(url, limits.max_bytes).await.map_err(failed)?;
     let mut upload = BlobUpload::new(state, session.clone());
     let receiving = async {

@@ -111,8 +111,21 @@ fn addresses_of_the_public_internet_are_not() {
 
 #[test]
 fn an_address_of_this_machine_is_its_own() {
-    assert!(is_own("127.0.0.1".parse().unwrap()));
-    assert!(!is_own("8.8.8.8".parse().unwrap()));
+    let own = |text: &str| own_refusal(text.parse().unwrap());
+    assert_eq!(own("127.0.0.1"), Some("this machine's own"));
+    assert_eq!(own("8.8.8.8"), None);
+    assert_eq!(own("2606:4700:4700::1111"), None);
+}
+
+#[test]
+fn where_the_system_does_not_say_an_address_is_refused() {
+    let judge = |errno: Errno| judge_bind(Err(errno.into()));
+    for errno in [Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT] {
+        assert_eq!(judge(errno), None, "{errno}");
+    }
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::ADDRINUSE, Errno::PERM, Errno::NOBUFS] {
+        assert!(judge(errno).is_some(), "{errno}");
+    }
 }
 
 proptest! {
