@@ -152,13 +152,14 @@ impl Claimer {
         let store = self.deps.store.clone();
         let claim = store.write(move |writer| look.run(writer));
         let mut claim = std::pin::pin!(claim);
+        let mut freed = false;
         let seen = loop {
             tokio::select! {
                 biased;
                 // A database that lets nobody write makes no dead claimer, and keeps no model
                 // from being asked.
                 Some(ping) = self.pings.recv() => drop(ping.send(())),
-                Some(wish) = self.wishes.1.recv() => self.wished(wish),
+                Some(wish) = self.wishes.1.recv() => freed |= self.admission.wished(wish),
                 seen = &mut claim => break seen,
             }
         };
@@ -174,7 +175,9 @@ impl Claimer {
             Found::Returning(turn) => self.admission.grant(&turn),
             Found::Nobody(next) => {
                 self.alarm.set(next);
-                (self.queue_dirty, self.left_waiting) = (recheck.is_some(), !queued.is_empty());
+                self.left_waiting = !queued.is_empty();
+                // A place that was freed meanwhile was none when it was looked.
+                self.queue_dirty = recheck.is_some() || (freed && self.left_waiting);
                 if is_low {
                     self.retry = Some(Instant::now() + ROOM_PAUSE);
                 }

@@ -144,7 +144,13 @@ fn finding(name: &str, model: &Model, result: Result<String, ModelError>) -> Fin
         Err(error) => Finding {
             name: name.to_owned(),
             ok: false,
-            message: ErrorChain(&error).to_string(),
+            message: match &error {
+                // When a turn would ask again is nothing to somebody who looks.
+                ModelError::Later { reason: WaitReason::Unavailable, message, .. } => {
+                    format!("it cannot be reached: {message}")
+                }
+                _ => ErrorChain(&error).to_string(),
+            },
             advice: Some(match model.address() {
                 Some(address) if is_unreachable(&error) => {
                     format!("start the endpoint, or correct base_url: {address} was asked")

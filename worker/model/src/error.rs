@@ -81,7 +81,7 @@ pub enum ModelError {
         message: String,
     },
     /// The endpoint asks to come back later, or is out of reach for the time being.
-    #[error("model {model} is to be asked again in {} s: {message}", after.as_secs_f32())]
+    #[error("model {model} is to be asked again in {} s: {message}", after.as_secs_f32().ceil())]
     Later {
         model: String,
         reason: WaitReason,
