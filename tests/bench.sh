@@ -28,4 +28,6 @@ figures "recycles under load" 'test(/^recycle::/)'
 figures "rate limits" 'test(/^limits::/)'
 figures "round trips and throughput" 'test(/^speed::/)'
 figures "transfers" 'test(/^transfer::/)'
+figures "turns of long sessions" 'test(/^cost::/) & binary(context)'
+figures "turns beside endpoints that hang" 'test(/^places::/) & binary(waiting)'
 finish

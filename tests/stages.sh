@@ -98,7 +98,8 @@ by_name() {
 	profile=default
 	[ "${EVONIC_SIZE-}" != full ] || profile=full
 	nextest --profile "$profile" --no-capture --test pair --test install --test workplace \
-		--test escape --test connections --test data --test context --test retention --test budgets -E "$1"
+		--test escape --test connections --test data --test context --test retention --test budgets \
+		--test waiting -E "$1"
 }
 
 # need COMMAND PACKAGE: installs a Debian package where its command is missing.

@@ -23,6 +23,7 @@ const ELSEWHERE: [(&str, &str); 3] = [
 fn filled(command: &str, user: &str) -> String {
     let command = match command.split_whitespace().nth(1) {
         Some("agent") => command.replace("--model NAME", "--model runbook"),
+        Some("model") => command.replace("NAME", "runbook"),
         _ => command.to_owned(),
     };
     command.replace("NAME", "reader").replace("--user ops", &format!("--user {user}"))

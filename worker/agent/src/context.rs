@@ -151,6 +151,17 @@ impl Context {
     }
 }
 
+impl Context {
+    /// The endpoint counted what would be sent now.
+    pub(crate) fn count(&mut self, tokens: u64, fixed: u64) {
+        let Some(scale) = estimate::scale(tokens, fixed + self.items_tokens()) else { return };
+        for entry in &mut self.entries {
+            entry.counted = None;
+        }
+        self.view.scale = Some(u32::try_from(scale).unwrap_or(u32::MAX));
+    }
+}
+
 /// Whether what the endpoint counted was of the agent as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {

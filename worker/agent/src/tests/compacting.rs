@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evonic_shared::config::Model;
+use evonic_shared::config::{Model, ModelKind};
 
 use super::{
     harness::{Endpoint, Harness, LOOPS, model_at},
@@ -76,6 +76,48 @@ fn a_turn_goes_on_without_a_summary_that_is_never_made() {
     assert_eq!(ended.state, TurnState::Completed, "{ended:?}");
     let kinds: Vec<_> = harness.compactions(&session).into_iter().map(|it| it.kind).collect();
     assert_eq!(kinds, [CompactionKind::LeftOut]);
+}
+
+/// A reply of Messages.
+const NOTED: &str = concat!(
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
+    r#"data: {"type":"message_start","message":{"usage":{"input_tokens":300,"output_tokens":1}}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"noted"}}"#,
+    "\n\n",
+    r#"data: {"type":"content_block_stop","index":0}"#,
+    "\n\n",
+    r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#,
+    "\n\n",
+    r#"data: {"type":"message_stop"}"#,
+    "\n\n"
+);
+
+const FEW: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 21\r\n\
+                   connection: close\r\n\r\n{\"input_tokens\": 300}";
+const MANY: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 22\r\n\
+                    connection: close\r\n\r\n{\"input_tokens\": 3000}";
+
+/// Our estimate is too high for some languages: nothing is left out for that.
+#[test]
+fn what_an_endpoint_counts_is_believed_before_anything_is_left_out() {
+    let is_count = |request: &str| request.starts_with("POST /v1/messages/count_tokens ");
+    let few = Endpoint::answering(move |request| if is_count(request) { FEW } else { NOTED });
+    let many = Endpoint::answering(move |request| if is_count(request) { MANY } else { NOTED });
+    for (endpoint, compacted) in [(few, false), (many, true)] {
+        let kind = ModelKind::Anthropic;
+        let own = Model { kind, context_tokens: Some(4000), ..model_at(endpoint.address) };
+        let harness = Harness::with(|config| _ = config.models.insert("own".to_owned(), own));
+        let session = harness.session("own", Some(&[]));
+        history(&harness, &session, 6, 2000);
+        let turn = harness.post(&session, "and now?");
+        let _worker = harness.worker(2, Some(1));
+        let ended = harness.ended(&turn);
+        assert_eq!(ended.state, TurnState::Completed, "{ended:?}");
+        assert_eq!(!harness.compactions(&session).is_empty(), compacted);
+    }
 }
 
 fn list_files() -> ToolCall {

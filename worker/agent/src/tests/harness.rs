@@ -345,6 +345,11 @@ pub(super) const LOOPS: &str = concat!(
 
 impl Endpoint {
     pub(super) fn start(answer: &'static str) -> Self {
+        Self::answering(move |_| answer)
+    }
+
+    /// One whose answer follows from the beginning of a request.
+    pub(super) fn answering(answer: impl Fn(&str) -> &'static str + Copy + Send + 'static) -> Self {
         let runtime = runtime();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -356,7 +361,8 @@ impl Endpoint {
                 held.spawn(async move {
                     let mut request = [0; 4096];
                     let read = socket.read(&mut request).await;
-                    let wrote = socket.write_all(answer.as_bytes()).await;
+                    let begun = String::from_utf8_lossy(&request);
+                    let wrote = socket.write_all(answer(&begun).as_bytes()).await;
                     let whole = socket.read_to_end(&mut Vec::new()).await;
                     drop((read, wrote, whole));
                 });

@@ -67,7 +67,17 @@ impl Run {
 
     fn start_asking(&self) -> Job<Delta, Asked> {
         let span = tracing::info_span!("chat", gen_ai.request.model = self.agent.model);
-        let request = Request {
+        let request = self.request();
+        let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
+        let stop = self.signals.stop.clone();
+        Job::start(|deltas| {
+            async move { models.reply(&name, request, deltas, &stop).await }.instrument(span)
+        })
+    }
+
+    /// What the model is asked.
+    pub(super) fn request(&self) -> Request {
+        Request {
             instructions: self.agent.instructions.clone(),
             items: Arc::clone(&self.transcript),
             tools: self.specs.clone(),
@@ -77,12 +87,7 @@ impl Run {
             withheld: Arc::clone(&self.withheld),
             tried: self.tried,
             checks: false,
-        };
-        let (models, name) = (self.deps.models.clone(), self.agent.model.clone());
-        let stop = self.signals.stop.clone();
-        Job::start(|deltas| {
-            async move { models.reply(&name, request, deltas, &stop).await }.instrument(span)
-        })
+        }
     }
 
     async fn take_in(&mut self, delta: Delta, pending: &mut Pending) -> Flow {

@@ -53,6 +53,8 @@ pub(super) struct Fitting {
     pub(super) window: Option<u64>,
     /// What was refused was more than this, by our estimate.
     pub(super) most: Option<u64>,
+    /// The endpoint was asked how many tokens all of it has.
+    pub(super) is_counted: bool,
 }
 
 /// What there is room for, in tokens.
@@ -144,9 +146,13 @@ impl Run {
                 under_way: false,
                 no_summary: false,
                 compactions: 0,
+                is_counted: false,
                 ..self.fitting.clone()
             };
             return self.ask().await;
+        }
+        if self.count_what_is_sent(model).await != ControlFlow::Continue(false) {
+            return ControlFlow::Continue(());
         }
         self.fitting.under_way = true;
         if next == Next::CannotFit || self.fitting.compactions >= COMPACTIONS {
