@@ -52,7 +52,7 @@ pub(crate) async fn check(
 }
 
 async fn reply(model: &Model, cancel: &CancellationToken) -> Finding {
-    if model.settings().is_none() {
+    if matches!(model, Model::Runbook(_)) {
         return Finding::well("reply", "it is part of the service: it runs the steps of a message");
     }
     let asked = ask(model, "Reply with the one word: pong", Vec::new(), cancel).await;
@@ -67,7 +67,7 @@ async fn reply(model: &Model, cancel: &CancellationToken) -> Finding {
 }
 
 async fn tool_call(model: &Model, cancel: &CancellationToken) -> Finding {
-    if model.settings().is_none() {
+    if matches!(model, Model::Runbook(_)) {
         return Finding::well("tool_call", "it calls tools by the steps of its runbook");
     }
     let tool = ToolSpec {
@@ -98,7 +98,7 @@ async fn tool_call(model: &Model, cancel: &CancellationToken) -> Finding {
 }
 
 async fn window(model: &Model, cancel: &CancellationToken) -> Finding {
-    if model.settings().is_none() {
+    if matches!(model, Model::Runbook(_)) {
         return Finding::well("window", "it has none: it reads the last message");
     }
     model.refresh_window(cancel).await;
