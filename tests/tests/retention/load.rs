@@ -15,9 +15,11 @@ use rusqlite::Connection as Database;
 
 use crate::{change_database, database, mark, metric, pass_days};
 
-/// No kill is one of a series, and a disk that is slow for a moment replaces no worker.
+/// No worker is waited for after a kill, so that none lives long enough to fold; and a disk that is
+/// slow for a moment replaces no worker.
 const CONFIG: &str = "[supervisor]\nheartbeat_interval = \"200ms\"\nheartbeat_timeout = \"20s\"\n\
-                      grace = \"3s\"\nstable_after = \"100ms\"\n";
+                      grace = \"3s\"\nstable_after = \"100ms\"\nbackoff_base = \"10ms\"\n\
+                      backoff_cap = \"50ms\"\n";
 
 /// Events of a session.
 const EVENTS: u64 = 1000;
