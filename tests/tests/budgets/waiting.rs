@@ -88,7 +88,10 @@ fn what_cannot_be_a_budget_is_refused_by_its_field() {
     troubleshooting::assert_documented("has no next one to wait for", &seen);
     let output = pair.evonic(&["budget", "add", "b", "-p", "day", "--cost", "1,50"]);
     let seen = String::from_utf8_lossy(&output.stderr).into_owned();
-    troubleshooting::assert_documented("an amount is more than 0 and has at most 6 decimals", &seen);
+    troubleshooting::assert_documented(
+        "an amount is more than 0 and has at most 6 decimals",
+        &seen,
+    );
     // A key's budget is there for those who may see keys.
     let _ = budget(
         &pair,
