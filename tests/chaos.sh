@@ -39,6 +39,6 @@ faults "budgets under kills" 'test(=overshoot::a_kill_counts_a_call_once_or_not_
 faults "effects under kills" 'test(/^chaos::/)'
 faults "commands under kills" 'test(/^residue::/)'
 faults "ordinary programs" 'test(/^programs::/)' 'test(=programs::nor_do_they_where_the_service_is_an_ordinary_user)'
-faults "conversations longer than a window" 'binary(context)' 'test(=real::a_session_outlives_its_window)'
+faults "conversations longer than a window" 'binary(context)' 'test(=kills::a_worker_killed_while_it_compacts_loses_and_doubles_nothing)'
 [ "$EVONIC_SIZE" != full ] || stage "the unit in a real systemd" by_name 'test(/^unit::kills_/)'
 finish
