@@ -15,6 +15,7 @@ const TURNS: u64 = 16;
 
 const CONFIG: &str = "[supervisor]\nbackoff_base = \"10ms\"\nbackoff_cap = \"50ms\"\n\
                       [agents]\nworkers = 16\nreserved_workers = 0\nmax_takeovers = 1000\nmax_repeats = 0\n\
+                      max_steps = 1000\n\
                       [budget]\nmodel = 32\nchild = 32\n";
 
 /// An endpoint whose every reply calls a tool, so that a turn asks again and again.

@@ -6,7 +6,7 @@ use evonic_store::{Store, StoreError, Writer};
 use tokio::time::{Instant, sleep};
 
 /// A write is followed by a pause of so many times its own time.
-const FACTOR: u32 = 4;
+const FACTOR: u32 = 9;
 
 /// And of no less than this.
 const LEAST: Duration = Duration::from_millis(5);
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn a_pause_follows_the_time_of_a_write_within_bounds() {
         assert_eq!(pause(Duration::ZERO), LEAST);
-        assert_eq!(pause(Duration::from_millis(10)), Duration::from_millis(40));
+        assert_eq!(pause(Duration::from_millis(10)), Duration::from_millis(90));
         assert_eq!(pause(Duration::from_secs(60)), MOST);
     }
 }

@@ -18,7 +18,7 @@ const EXPIRED: usize = 1000;
 const HIDDEN: usize = 10_000;
 
 /// Events that one write takes away.
-const EVENTS: u64 = 512;
+const EVENTS: u64 = 256;
 
 /// Records of the audit log that one write forgets, and that one pass does in so many.
 const RECORDS: (u32, u32) = (500, 20);
