@@ -354,5 +354,6 @@ fn many_waiting_turns_do_not_slow_a_claim() {
     by_hand(&harness, "UPDATE turns SET state = 'cancelled', ended_at = created_at");
     let alone = best(&mut look);
     println!("20 looks at the queue: {among:?} among 10,000 that wait, {alone:?} among none");
-    assert!(among < alone * 2, "{among:?} among 10,000, {alone:?} alone");
+    // One that looked at each of them would take hundreds of times as long.
+    assert!(among < alone * 4, "{among:?} among 10,000, {alone:?} alone");
 }
