@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
+    os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -89,11 +90,18 @@ impl Installation {
         self.machine.expect(&["dpkg", "--force-depends", "-i", "/root/evonic.deb"]);
     }
 
-    /// Writes a file of the machine.
+    /// Writes a file of the machine, as an editor does: nobody reads half of it. One that is there
+    /// keeps its mode and owner.
     pub fn put(&self, path: &str, content: &str) {
         let path = self.machine.path(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, content).expect("a file");
+        let new = path.with_extension("new");
+        fs::write(&new, content).expect("a file");
+        if let Ok(old) = fs::metadata(&path) {
+            fs::set_permissions(&new, old.permissions()).expect("a mode");
+            chown(&new, Some(old.uid()), Some(old.gid())).expect("an owner");
+        }
+        fs::rename(new, path).expect("the file has a name");
     }
 
     /// Adds a drop-in to the unit, and has systemd read it.

@@ -1,6 +1,6 @@
 //! Calls that are made again and again.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use evonic_tests::{
     pair::Options,
@@ -76,7 +76,7 @@ fn what_changes_is_no_loop_and_the_guard_can_be_off() {
 fn a_takeover_does_not_begin_the_count_anew() {
     let model = Server::start(vec![Scripted::Call(
         "bash".to_owned(),
-        json!({"command": "sleep 0.2; echo same"}),
+        json!({"command": "echo >> runs; sleep 0.4; echo same"}),
     )]);
     let testbed = Testbed::local(&Options::config(&model.config("looper")));
     agent(&testbed.pair, "looper", "local");
@@ -86,8 +86,11 @@ fn a_takeover_does_not_begin_the_count_anew() {
         let events = testbed.events(&session, &turn);
         events.iter().filter(|event| event["type"] == "tool.completed").count()
     };
-    poll::until("four results", Duration::from_secs(30), results, |&count| {
-        (count >= 4).then_some(())
+    // A call whose command never began has another result, which is news.
+    let runs = testbed.pair.state_dir().join("workplace/runs");
+    let begun = || fs::read(&runs).map_or(0, |lines| lines.len());
+    poll::until("the fifth command runs", Duration::from_secs(30), begun, |&count| {
+        (count >= 5).then_some(())
     });
     let _status = testbed.pair.kill_worker();
     let ended = testbed.pair.wait_for_turn(&turn);

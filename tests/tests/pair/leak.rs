@@ -43,6 +43,9 @@ enum Line {
 const BY_THRESHOLD: &str = "[fd]\nthreshold = 400\nceiling = 14000\nunexplained = 100000\n";
 const BY_UNEXPLAINED: &str = "[fd]\nthreshold = 4000\nceiling = 14000\nunexplained = 256\n";
 
+/// What goes again within such a time was no leak: a worker opens files, too.
+const MOMENT: Duration = Duration::from_millis(50);
+
 fn find(leak: &Leak) -> Found {
     let flat = Duration::from_secs(size::of("flat_seconds", 4, 60).max(4));
     let folder = tempfile::tempdir().expect("a folder");
@@ -73,8 +76,10 @@ fn find(leak: &Leak) -> Found {
         flat + Duration::from_secs(u64::from(500 / leak.per_second)) + Duration::from_secs(60);
     while pair.history().is_empty() {
         assert!(began.elapsed() < timeout, "nothing was done; log:\n{}", pair.log());
-        if crossed.is_none() && process::descriptors(pid).is_some_and(|open| open >= line) {
-            crossed = Some(SystemTime::now());
+        match process::descriptors(pid) {
+            Some(open) if open >= line => _ = crossed.get_or_insert_with(SystemTime::now),
+            Some(_) => _ = crossed.take_if(|at| at.elapsed().is_ok_and(|since| since < MOMENT)),
+            None => {}
         }
         if crossed.is_none() && looked.elapsed() > Duration::from_millis(200) {
             looked = Instant::now();
