@@ -282,6 +282,9 @@ impl<'a> Pass<'a> {
                 returned += bytes;
             }
         }
+        if returned > 0 {
+            store.shrink_file().await?;
+        }
         Ok(returned)
     }
 }

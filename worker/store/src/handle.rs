@@ -56,6 +56,8 @@ pub(super) struct DbOpener {
     pub(super) files: Mutex<Option<DbFiles>>,
     /// Whether the writer's handle has the database for itself.
     pub(super) alone: AtomicBool,
+    /// Whether pages were given back which the file has until the log is brought into it.
+    pub(super) shrinks: AtomicBool,
     /// Where the writer is asked to release parked descriptors, and to read what no other handle
     /// can.
     pub(super) writer: mpsc::Sender<Job>,
@@ -88,6 +90,7 @@ impl DbOpener {
             account,
             files,
             alone,
+            shrinks: AtomicBool::default(),
             writer,
         }))
     }

@@ -353,6 +353,16 @@ impl Store {
         self.inner.upkeep.notified().await;
     }
 
+    /// Makes the file smaller by the pages that [`Writer::vacuum`] gave back, where no reader is in
+    /// the way; else the file is when its log is next brought into it.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn shrink_file(&self) -> Result<(), StoreError> {
+        self.inner.opener.shrinks.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.write(|_writer| Ok(())).await
+    }
+
     /// Follows the events of one session from now on.
     #[must_use]
     pub fn subscribe(&self, session: &SessionId) -> Subscription {

@@ -216,22 +216,23 @@ impl WriterHandle {
         Ok(true)
     }
 
-    /// Empties the log once it is large. SQLite itself does so only in a moment without a reader
-    /// from the log, and readers that always overlap leave none. This checkpoint lets those that
-    /// come read from the database, and waits for those that are there. In vain behind one that
-    /// stays: then it is tried again when the log has grown by as much once more.
+    /// Empties the log once it is large, or holds what makes the file smaller. SQLite itself does so
+    /// only in a moment without a reader from the log, and readers that always overlap leave none. This
+    /// checkpoint lets those that come read from the database, and waits for those that are there. In
+    /// vain behind one that stays: then it is tried again when the log has grown by as much once more.
     pub(super) fn trim_log(&mut self) -> Result<(), StoreError> {
-        let trim_at = self.trim_at;
+        let (trim_at, opener) = (self.trim_at, Arc::clone(&self.opener));
         let connection = self.connection()?;
         let log = connection.path().map(|path| format!("{path}-wal"));
         let size = log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len());
-        if size < trim_at {
+        let shrinks = opener.shrinks.swap(false, Ordering::SeqCst);
+        if size < trim_at && !shrinks {
             return Ok(());
         }
         connection.busy_timeout(LOG_TIMEOUT).during("trim log")?;
         let busy = connection.query_row(TRUNCATE, [], |row| row.get::<_, bool>(0));
         connection.busy_timeout(BRIEF).during("trim log")?;
-        self.trim_at = size + LOG_BYTES;
+        self.trim_at = trim_at.max(size + LOG_BYTES);
         if !busy.during("trim log")? {
             self.trim_at = LOG_BYTES;
         }
