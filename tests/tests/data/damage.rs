@@ -22,7 +22,7 @@ fn a_damaged_database_is_no_crash_loop_wherever_it_is_damaged() {
     let mut pair = Pair::start(&Options::config(EAGER));
     let session = pair.session("runbook");
     for number in 0..20 {
-        let turn = pair.post(&session, &format!("$ seq {number} 2000"));
+        let turn = pair.post(&session, &format!("$ seq {number} 200"));
         let _ = pair.wait_for_turn(&turn);
     }
     pair.stop();
@@ -47,6 +47,13 @@ fn a_damaged_database_is_no_crash_loop_wherever_it_is_damaged() {
             .and_then(|mut operator| operator.request("GET", "/api/v1/sessions", &[], None));
         let read = read.expect("an answer");
         assert!([200, 500, 503].contains(&read.status), "at {place}: {}", read.text());
+        for part in ["messages", "turns", "items"] {
+            let path = format!("/api/v1/sessions/{session}/{part}");
+            let read =
+                pair.operator().and_then(|mut operator| operator.request("GET", &path, &[], None));
+            let read = read.expect("an answer");
+            assert!([200, 404, 500, 503].contains(&read.status), "at {place}: {}", read.text());
+        }
         let written = ask_for_session(&pair);
         assert!([201, 500, 503].contains(&written.status), "at {place}: {}", written.text());
         let began = Instant::now();
@@ -65,8 +72,8 @@ fn a_damaged_database_is_no_crash_loop_wherever_it_is_damaged() {
         pair.stop();
     }
     println!("{noticed} of {PLACES} places were noticed in {length} bytes");
-    // Bytes within a text are a text, and nobody reads every table.
-    assert!(noticed >= 3, "{noticed}");
+    // Bytes within a text are a text.
+    assert!(noticed >= 8, "{noticed}");
 }
 
 /// The last generation that was, of a pair that has stopped.

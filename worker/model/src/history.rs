@@ -32,7 +32,7 @@ const NOT_RUN: &str = "The call was not run.";
 pub(crate) enum Message<'a> {
     /// At least one part; what was said in a row is one message.
     User(Vec<Part<'a>>),
-    Assistant(Said<'a>),
+    Assistant(AssistantMessage<'a>),
     Result(Answered<'a>),
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum Part<'a> {
 
 /// A reply: text that is not blank, or calls.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Said<'a> {
+pub(crate) struct AssistantMessage<'a> {
     pub(crate) text: &'a str,
     pub(crate) calls: Vec<Called<'a>>,
     /// What came with it from this endpoint.
@@ -148,7 +148,7 @@ impl<'a> History<'a, '_> {
         match self.messages.last_mut() {
             Some(Message::User(before)) => before.extend(parts),
             Some(Message::Result(_)) => {
-                let said = Said { text: NO_REPLY, calls: Vec::new(), carried: None };
+                let said = AssistantMessage { text: NO_REPLY, calls: Vec::new(), carried: None };
                 self.messages.push(Message::Assistant(said));
                 self.messages.push(Message::User(parts));
             }
@@ -171,7 +171,7 @@ impl<'a> History<'a, '_> {
         let text = if text.trim().is_empty() { "" } else { text };
         let calls: Vec<_> = calls.iter().map(|call| self.call(call, carried.is_some())).collect();
         self.open.extend(calls.iter().map(|call| (call.own_id, call.id.clone())));
-        self.messages.push(Message::Assistant(Said { text, calls, carried }));
+        self.messages.push(Message::Assistant(AssistantMessage { text, calls, carried }));
     }
 
     fn call(&mut self, call: &'a ToolCall, own: bool) -> Called<'a> {

@@ -9,7 +9,7 @@
 //! | `call` | one attempt |
 //! | `answer` | from bytes to chunks |
 //! | `attachments` | what of them is shown, and which a refusal is about |
-//! | `fault`, `too_long`, `wait_hint` | an error as endpoints word it, and what it means |
+//! | `endpoint_error`, `too_long`, `wait_hint` | an error as endpoints word it, and what it means |
 //! | `failure`, `turn_error` | why an attempt failed, and how a turn is told |
 //! | `pauses`, `attempts` | whether and when it is asked again |
 //! | `outage` | whether it is out of reach just now |
@@ -25,8 +25,8 @@ mod attempts;
 mod call;
 mod connection;
 mod endpoint;
+mod endpoint_error;
 mod failure;
-mod fault;
 mod fuzzing;
 mod key;
 mod learning;
@@ -200,6 +200,20 @@ impl Remote {
 
     /// The body that asks for a reply.
     async fn body(&self, request: &Request) -> Result<RequestBody, Failure> {
+        let kind = self.settings.kind;
+        let write = |sending: &Sending<'_>, json: &mut JsonWriter| match kind {
+            ModelKind::OpenAi => openai::write(request, sending, json),
+            ModelKind::Anthropic => anthropic::write(request, sending, true, json),
+        };
+        self.written(request, write).await
+    }
+
+    /// A body, written with what is known of the endpoint now.
+    async fn written(
+        &self,
+        request: &Request,
+        write: impl FnOnce(&Sending<'_>, &mut JsonWriter) + Send,
+    ) -> Result<RequestBody, Failure> {
         let texts = self.texts(request).await?;
         let facts = self.known();
         let sending = Sending {
@@ -213,10 +227,7 @@ impl Remote {
             texts: &texts,
         };
         let mut json = JsonWriter::default();
-        match self.settings.kind {
-            ModelKind::OpenAi => openai::write(request, &sending, &mut json),
-            ModelKind::Anthropic => anthropic::write(request, &sending, true, &mut json),
-        }
+        write(&sending, &mut json);
         Ok(json.finish(request.blobs.clone()))
     }
 

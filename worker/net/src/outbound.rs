@@ -13,8 +13,8 @@
 //!
 //! Configured addresses (models, hosts, engines) are an operator's word, and do not go through this.
 
-mod exchange;
 mod policy;
+mod response_stream;
 mod special;
 
 use std::{fmt, pin::Pin, sync::Arc, thread, time::Duration};
@@ -28,7 +28,7 @@ use tokio::{
 };
 use url::Url;
 
-use self::{exchange::Exchange, policy::Policy};
+use self::{policy::Policy, response_stream::ResponseStream};
 use super::{Authorities, ConnectError, Peer, ResolveError, TlsConnector, TlsError, resolve};
 
 /// What a look-up answers: addresses, and its account.
@@ -87,7 +87,7 @@ pub enum OutboundError {
 
 /// An answer whose head has come. Dropped, its connection is closed.
 pub struct Fetched {
-    exchange: Exchange,
+    exchange: ResponseStream,
     host: String,
     /// What it says that it is; a claim.
     pub content_type: Option<String>,
@@ -145,14 +145,14 @@ impl Outbound {
     }
 
     /// One question: judged, connected to what was judged, and sent.
-    async fn ask(&self, url: &Url, deadline: Instant) -> Result<Exchange, OutboundError> {
+    async fn ask(&self, url: &Url, deadline: Instant) -> Result<ResponseStream, OutboundError> {
         let peer = self.policy.judge(url)?;
         let time_left = || deadline.saturating_duration_since(Instant::now());
         let permit = self.budget.acquire(Kind::Outbound, time_left()).await?;
         let (addresses, permit) = (self.look_up)(peer.clone(), permit).await?;
         self.policy.judge_addresses(&peer, &addresses)?;
         let tls = if url.scheme() == "https" { Some(trusted().await?) } else { None };
-        Exchange::open(url, peer, &addresses, permit, tls, time_left()).await
+        ResponseStream::open(url, peer, &addresses, permit, tls, time_left()).await
     }
 
     #[cfg(test)]

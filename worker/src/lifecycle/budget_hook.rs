@@ -64,7 +64,7 @@ pub(super) fn start(
         }),
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn_on(tell(store.budget_notices(), program), runtime);
+    tasks.spawn_on(run_hook(store.budget_notices(), program), runtime);
     Ok(tasks)
 }
 
@@ -78,7 +78,7 @@ struct Hook {
     pool: BlockingPool,
 }
 
-async fn tell(mut notices: BudgetNotices, hook: Option<Hook>) {
+async fn run_hook(mut notices: BudgetNotices, hook: Option<Hook>) {
     while let Some((event, missed)) = notices.next().await {
         if missed > 0 {
             tracing::warn!(missed, "more budgets are reached than can be told");

@@ -54,6 +54,7 @@ mod steps;
 mod storage;
 mod transfer;
 mod turns;
+mod upkeep;
 mod usage;
 mod vacuum;
 mod waiting;
@@ -100,6 +101,7 @@ pub use storage::Storage;
 pub use transfer::{
     Existing, Export, ExportOf, ImportError, ImportOptions, Imported, Importer, MAX_LINE_BYTES,
 };
+pub use upkeep::Making;
 pub use usage::UsageQuery;
 pub use waiting::WaitingTurn;
 pub use waits::{LONGEST_WAIT, WaitOutcome};
@@ -296,73 +298,6 @@ impl Store {
         }
     }
 
-    /// From now on so many bytes stay free on the database's file system: with less nothing new is
-    /// taken.
-    pub fn keep_free(&self, bytes: u64) {
-        self.inner.opener.room.keep(bytes);
-    }
-
-    /// Whether less is free than that, looked at now.
-    #[must_use]
-    pub fn is_low_on_space(&self) -> bool {
-        self.inner.opener.room.is_low()
-    }
-
-    /// Refuses what is new while less is free.
-    ///
-    /// # Errors
-    /// [`StoreError::LowSpace`].
-    pub fn require_room(&self) -> Result<(), StoreError> {
-        self.inner.opener.room.require()
-    }
-
-    /// Whether less than half of that is free, looked at now: the error that says so.
-    #[must_use]
-    pub fn out_of_space(&self) -> Option<StoreError> {
-        let room = &self.inner.opener.room;
-        room.is_spent().then(|| room.error())
-    }
-
-    /// How large the database is, to be asked at any time.
-    #[must_use]
-    pub fn storage(&self) -> Storage {
-        self.inner.opener.storage.clone()
-    }
-
-    /// Says that a session is being made, which is hidden until it is whole: nobody takes it for one
-    /// that was left half made while this is held.
-    #[must_use]
-    pub fn making(&self, id: &SessionId) -> Making {
-        self.inner.making.lock().insert(id.clone());
-        Making { store: self.clone(), id: id.clone() }
-    }
-
-    /// Whether a session is being made here.
-    #[must_use]
-    pub fn is_making(&self, id: &SessionId) -> bool {
-        self.inner.making.lock().contains(id)
-    }
-
-    /// Something was deleted of which more is left to go.
-    pub fn wake_upkeep(&self) {
-        self.inner.upkeep.notify_one();
-    }
-
-    /// Waits for [`Store::wake_upkeep`]. Cancel safe.
-    pub async fn upkeep_wanted(&self) {
-        self.inner.upkeep.notified().await;
-    }
-
-    /// Makes the file smaller by the pages that [`Writer::vacuum`] gave back, where no reader is in
-    /// the way; else the file is when its log is next brought into it.
-    ///
-    /// # Errors
-    /// As [`Store::write`].
-    pub async fn shrink_file(&self) -> Result<(), StoreError> {
-        self.inner.opener.shrinks.store(true, std::sync::atomic::Ordering::SeqCst);
-        self.write(|_writer| Ok(())).await
-    }
-
     /// Follows the events of one session from now on.
     #[must_use]
     pub fn subscribe(&self, session: &SessionId) -> Subscription {
@@ -390,21 +325,6 @@ impl Store {
         self.inner.readers.close();
         self.inner.writer.close();
         self.inner.event_bus.close();
-    }
-}
-
-/// A session that is being made: see [`Store::making`].
-#[derive(Debug)]
-pub struct Making {
-    store: Store,
-    id: SessionId,
-}
-
-impl Drop for Making {
-    fn drop(&mut self) {
-        self.store.inner.making.lock().remove(&self.id);
-        // What is left of one that is not whole goes.
-        self.store.wake_upkeep();
     }
 }
 

@@ -105,6 +105,36 @@ impl Harness {
         self.store = Store::open(&self.path, &SETTINGS, self.budget.clone()).unwrap();
     }
 
+    /// Adds so many sessions that have the turns of this one, as they wait.
+    fn copy_waiting(&self, session: &SessionId, count: u32) {
+        let session = session.clone();
+        self.write(move |writer| {
+            for number in 0..count {
+                let copy = format!("ses_{number:032x}");
+                writer.execute(
+                    "test",
+                    "INSERT INTO sessions (id, agent_id, title, last_event, created_at, updated_at)
+                     SELECT ?1, agent_id, '', 0, created_at, updated_at FROM sessions
+                     WHERE id = ?2",
+                    rusqlite::params![copy, session.as_str()],
+                )?;
+                writer.execute(
+                    "test",
+                    "INSERT INTO turns (id, session_id, state, steps, cancel_requested,
+                         partial_text, input_tokens, output_tokens, created_at, posted_by,
+                         agent_id, wait_ends, wait_ms, wait_boot, wait_until, wait_reason,
+                         wait_message)
+                     SELECT 'trn_' || printf('%04x', position) || substr(?1, 9), ?1, state, steps,
+                         cancel_requested, partial_text, 0, 0, created_at, posted_by, agent_id,
+                         wait_ends, wait_ms, wait_boot, wait_until, wait_reason, wait_message
+                     FROM turns WHERE session_id = ?2",
+                    rusqlite::params![copy, session.as_str()],
+                )?;
+            }
+            Ok(())
+        });
+    }
+
     fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(async { tokio::time::timeout(DEADLINE, future).await }).unwrap()
     }

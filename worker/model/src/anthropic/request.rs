@@ -9,7 +9,7 @@ use super::blocks::Block;
 use crate::{
     Request,
     body::JsonWriter,
-    history::{Called, Message, Part, Said, messages, sent_names},
+    history::{AssistantMessage, Called, Message, Part, messages, sent_names},
     openai::parameters,
     remote::{Inlined, Sending, in_words, is_document},
 };
@@ -218,14 +218,14 @@ fn write_attachment(attachment: &Attachment, sending: &Sending<'_>, json: &mut J
 }
 
 /// A reply as it came, with its thinking and signatures in their places, if it came from here.
-fn write_assistant(said: &Said<'_>, json: &mut JsonWriter) {
+fn write_assistant(message: &AssistantMessage<'_>, json: &mut JsonWriter) {
     json.raw("{\"role\":\"assistant\",\"content\":[");
     let mut first = true;
     let mut next = |json: &mut JsonWriter| {
         json.raw(if std::mem::take(&mut first) { "" } else { "," });
     };
-    let (mut text, mut calls) = (said.text, said.calls.iter());
-    for block in said.carried.map(Block::read_all).unwrap_or_default() {
+    let (mut text, mut calls) = (message.text, message.calls.iter());
+    for block in message.carried.map(Block::read_all).unwrap_or_default() {
         match block {
             Block::Kept(block) => {
                 next(json);

@@ -120,33 +120,33 @@ fn assistant() -> impl Strategy<Value = Item> {
 
 /// One item; a result answers the n-th call so far, or none.
 #[derive(Clone, Debug)]
-enum Drawn {
+enum Generated {
     Item(Item),
     Result(prop::sample::Index, String),
 }
 
-fn drawn() -> impl Strategy<Value = Drawn> {
+fn generated() -> impl Strategy<Value = Generated> {
     let range = ItemRange {
         first: ItemAddress { turn: 1, item: 0 },
         last: ItemAddress { turn: 4, item: 2 },
     };
     prop_oneof![
-        3 => text().prop_map(Item::user).prop_map(Drawn::Item),
-        4 => assistant().prop_map(Drawn::Item),
-        5 => (any::<prop::sample::Index>(), text()).prop_map(|(at, text)| Drawn::Result(at, text)),
-        1 => text().prop_map(move |text| Drawn::Item(Item::Summary { text, range })),
-        1 => Just(Drawn::Item(Item::LeftOut { range })),
+        3 => text().prop_map(Item::user).prop_map(Generated::Item),
+        4 => assistant().prop_map(Generated::Item),
+        5 => (any::<prop::sample::Index>(), text()).prop_map(|(at, text)| Generated::Result(at, text)),
+        1 => text().prop_map(move |text| Generated::Item(Item::Summary { text, range })),
+        1 => Just(Generated::Item(Item::LeftOut { range })),
     ]
 }
 
 /// Histories with cancels, failures, takeovers, compactions and changes of the model: any order.
 fn history() -> impl Strategy<Value = Vec<Item>> {
-    prop::collection::vec(drawn(), 0..16).prop_map(|drawn| {
+    prop::collection::vec(generated(), 0..16).prop_map(|drawn| {
         let mut items: Vec<Item> = Vec::new();
         for drawn in drawn {
             let item = match drawn {
-                Drawn::Item(item) => item,
-                Drawn::Result(at, content) => {
+                Generated::Item(item) => item,
+                Generated::Result(at, content) => {
                     let calls: Vec<ToolCall> = items
                         .iter()
                         .rev()

@@ -10,7 +10,7 @@ use super::assembly::REASONING;
 use crate::{
     Request,
     body::JsonWriter,
-    history::{Message, Part, Said, messages, sent_names},
+    history::{AssistantMessage, Message, Part, messages, sent_names},
     remote::{Inlined, Sending, is_document},
 };
 
@@ -193,27 +193,27 @@ fn write_attachment(attachment: &Attachment, json: &mut JsonWriter) {
     json.raw("\"}}");
 }
 
-fn write_assistant(said: &Said<'_>, json: &mut JsonWriter) {
-    let carried = |name: &str| said.carried?.get(name)?.as_object();
+fn write_assistant(message: &AssistantMessage<'_>, json: &mut JsonWriter) {
+    let carried = |name: &str| message.carried?.get(name)?.as_object();
     let fields = carried("message");
     let kept = |name: &str| fields.and_then(|fields| fields.get(name));
     json.raw("{\"role\":\"assistant\",\"content\":");
     match kept("content") {
         Some(parts) => json.value(parts),
         // Null beside calls: some endpoints refuse an empty one.
-        None if said.text.is_empty() => json.raw("null"),
-        None => json.string(said.text),
+        None if message.text.is_empty() => json.raw("null"),
+        None => json.string(message.text),
     }
     for (name, value) in fields.into_iter().flatten() {
         // Reasoning as text goes back beside calls only: elsewhere some endpoints refuse it.
-        let reasoning = REASONING.contains(&name.as_str()) && said.calls.is_empty();
+        let reasoning = REASONING.contains(&name.as_str()) && message.calls.is_empty();
         if name != "content" && !reasoning {
             write_field(name, value, json);
         }
     }
-    if !said.calls.is_empty() {
+    if !message.calls.is_empty() {
         json.raw(",\"tool_calls\":[");
-        for (place, call) in said.calls.iter().enumerate() {
+        for (place, call) in message.calls.iter().enumerate() {
             json.raw(if place == 0 { "" } else { "," });
             let extra = carried("calls").and_then(|calls| calls.get(call.own_id)?.as_object());
             let within = extra.and_then(|extra| extra.get("function")?.as_object());

@@ -15,7 +15,7 @@ pub(crate) use self::{
     assembly::Assembly,
     reply::{Added, Finished, Terms},
 };
-use super::{failure::Failure, fault::Fault};
+use super::{endpoint_error::EndpointError, failure::Failure};
 
 /// The most bytes of an answer, its framing included: some 300 bytes for each token.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
@@ -136,13 +136,13 @@ impl Answer {
             }
             let event = event.map_err(|error| Failure::protocol(error.to_string()));
             let taken = event.and_then(|event| self.take_event(&event.data));
-            added.append(self.excuse(taken)?);
+            added.append(self.ignore_when_finished(taken)?);
         }
         Ok(added)
     }
 
     /// What was added; a failure behind the end of the reply is only noted.
-    fn excuse(&mut self, taken: Result<Added, Failure>) -> Result<Added, Failure> {
+    fn ignore_when_finished(&mut self, taken: Result<Added, Failure>) -> Result<Added, Failure> {
         match taken {
             Err(failure) if self.is_finished() => {
                 self.late = Some(failure);
@@ -195,7 +195,7 @@ impl Answer {
     }
 
     fn take(&mut self, chunk: Value) -> Result<Added, Failure> {
-        match Fault::within(&chunk) {
+        match EndpointError::within(&chunk) {
             Some(fault) => Err(fault.failure(None, None)),
             None if chunk.is_array() => Err(Failure::protocol("a chunk is a list, not an object")),
             None => self.assembly.take(chunk),
@@ -236,7 +236,7 @@ impl Answer {
                     && let Some(event) = decoder.finish()
                 {
                     let taken = self.take_last(&event.data);
-                    rest = self.excuse(taken)?;
+                    rest = self.ignore_when_finished(taken)?;
                 }
                 let nothing = !self.is_begun() && !self.is_finished();
                 match self.foreign.take() {

@@ -13,8 +13,8 @@ use super::{
     Remote,
     answer::{Added, Answer, Finished},
     connection::Connection,
+    endpoint_error::EndpointError,
     failure::Failure,
-    fault::Fault,
     wait_hint,
 };
 use crate::{
@@ -45,7 +45,7 @@ pub(super) async fn reply(
     usage: &mut Usage,
 ) -> Result<Finished, Failure> {
     let first_token = Instant::now() + model.settings.first_token_timeout;
-    let begin = Exchange::begin(model, &model.endpoint.path, Some(body));
+    let begin = ResponseStream::begin(model, &model.endpoint.path, Some(body));
     let begun = tokio::time::timeout_at(first_token, begin).await;
     let mut exchange = begun.unwrap_or_else(|_| Err(no_token(model)))?;
     let mut tail = None;
@@ -98,7 +98,7 @@ pub(super) async fn fetch(
     timeout: Duration,
 ) -> Result<Vec<u8>, Failure> {
     let fetched = async {
-        let mut exchange = Exchange::begin(model, path, body).await?;
+        let mut exchange = ResponseStream::begin(model, path, body).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = exchange.piece(Wait::For(timeout)).await? {
             if bytes.len() + piece.len() > limit {
@@ -121,13 +121,13 @@ enum Wait {
 }
 
 /// A connection whose answer has begun.
-struct Exchange<'a> {
+struct ResponseStream<'a> {
     model: &'a Remote,
     connection: Connection,
     body: Incoming,
 }
 
-impl<'a> Exchange<'a> {
+impl<'a> ResponseStream<'a> {
     /// Sends a request, and reads the head of its answer.
     async fn begin(
         model: &'a Remote,
@@ -236,7 +236,7 @@ async fn refusal(
         let place = answer.headers().get(header::LOCATION).and_then(|place| place.to_str().ok());
         let place = place.unwrap_or("nowhere");
         let message = format!("it redirects to {place}, and redirects are not followed");
-        return Fault::text(message).failure(number, None);
+        return EndpointError::text(message).failure(number, None);
     }
     let after = wait_hint::in_headers(answer.headers(), jiff::Timestamp::now());
     let mut body = answer.into_body();
@@ -253,9 +253,11 @@ async fn refusal(
     let _ = tokio::time::timeout(timeout.min(ERROR_TIMEOUT), read).await;
     bytes.truncate(MAX_ERROR_BYTES);
     let fault = match serde_json::from_slice::<serde_json::Value>(&bytes) {
-        Ok(value) => Fault::of(&value),
-        Err(_) if bytes.is_empty() => Fault::text(status.canonical_reason().unwrap_or("no reason")),
-        Err(_) => Fault::text(without_tags(&String::from_utf8_lossy(&bytes))),
+        Ok(value) => EndpointError::of(&value),
+        Err(_) if bytes.is_empty() => {
+            EndpointError::text(status.canonical_reason().unwrap_or("no reason"))
+        }
+        Err(_) => EndpointError::text(without_tags(&String::from_utf8_lossy(&bytes))),
     };
     let failure = fault.failure(number, after);
     match failure {

@@ -94,21 +94,10 @@ impl Remote {
     /// See [`crate::Model::count_tokens`].
     pub(crate) async fn count_tokens(&self, request: &Request) -> Option<u64> {
         let path = self.endpoint.count_path.as_ref()?;
-        let texts = self.texts(request).await.ok()?;
-        let facts = self.known();
-        let sending = Sending {
-            settings: &self.settings,
-            endpoint: &self.identity,
-            facts: &facts,
-            eyes: self.eyes(),
-            window: self.window(),
-            has_blobs: request.blobs.is_some(),
-            withheld: &request.withheld,
-            texts: &texts,
+        let write = |sending: &Sending<'_>, json: &mut JsonWriter| {
+            anthropic::write(request, sending, false, json);
         };
-        let mut json = JsonWriter::default();
-        anthropic::write(request, &sending, false, &mut json);
-        let body = json.finish(request.blobs.clone());
+        let body = self.written(request, write).await.ok()?;
         let count = call::fetch(self, path, Some(body), MAX_COUNT_BYTES, TIMEOUT).await.ok()?;
         serde_json::from_slice::<Value>(&count).ok()?.get("input_tokens")?.as_u64()
     }

@@ -300,29 +300,7 @@ fn a_change_looks_at_some_who_wait_and_leaves_the_others_to_who_claims() {
     let budget = harness.budget(monthly("all", BudgetSubject::All, 100));
     harness.spend(&lease, 100, 0);
     assert!(matches!(harness.check(&lease), BudgetCheck::Waits(_)));
-    let session = lease.session_id.clone();
-    harness.write(move |writer| {
-        for number in 0..300 {
-            let copy = format!("ses_{number:032x}");
-            writer.execute(
-                "test",
-                "INSERT INTO sessions (id, agent_id, title, last_event, created_at, updated_at)
-                 SELECT ?1, agent_id, '', 0, created_at, updated_at FROM sessions WHERE id = ?2",
-                rusqlite::params![copy, session.as_str()],
-            )?;
-            writer.execute(
-                "test",
-                "INSERT INTO turns (id, session_id, state, steps, cancel_requested, partial_text,
-                     input_tokens, output_tokens, created_at, posted_by, agent_id, wait_ends,
-                     wait_ms, wait_boot, wait_until, wait_reason, wait_message)
-                 SELECT 'trn_' || substr(?1, 5), ?1, state, steps, cancel_requested, partial_text,
-                     0, 0, created_at, posted_by, agent_id, wait_ends, wait_ms, wait_boot,
-                     wait_until, wait_reason, wait_message FROM turns WHERE session_id = ?2",
-                rusqlite::params![copy, session.as_str()],
-            )?;
-        }
-        Ok(())
-    });
+    harness.copy_waiting(&lease.session_id, 300);
     let waiting = || {
         let sql = "SELECT COUNT(*) AS n FROM turns WHERE wait_ends IS NOT NULL";
         harness.read(move |reader| reader.one("test", sql, [], |row| column::natural(row, "n")))

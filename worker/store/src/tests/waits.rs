@@ -323,37 +323,15 @@ fn many_waiting_turns_do_not_slow_a_claim() {
         harness.write(move |writer| writer.request_cancel(&turn));
         took
     };
-    let best = |look: &mut dyn FnMut() -> Duration| (0..5).map(|_| look()).min().unwrap();
+    let best = |look: &mut dyn FnMut() -> Duration| (0..20).map(|_| look()).min().unwrap();
     let (_, session) = waits(&harness, HOUR, WaitReason::RateLimit);
     harness.post(&session, "behind");
     // As many more, of the same caller and agent, each in a session with a turn behind it.
-    harness.write(move |writer| {
-        for number in 0..5000 {
-            let copy = format!("ses_{number:032x}");
-            writer.execute(
-                "test",
-                "INSERT INTO sessions (id, agent_id, title, last_event, created_at, updated_at)
-                 SELECT ?1, agent_id, '', 0, created_at, updated_at FROM sessions WHERE id = ?2",
-                rusqlite::params![copy, session.as_str()],
-            )?;
-            writer.execute(
-                "test",
-                "INSERT INTO turns (id, session_id, state, steps, cancel_requested, partial_text,
-                     input_tokens, output_tokens, created_at, posted_by, agent_id, wait_ends,
-                     wait_ms, wait_boot, wait_until, wait_reason, wait_message)
-                 SELECT 'trn_' || position || ?1, ?1, state, steps, cancel_requested, partial_text,
-                     0, 0, created_at, posted_by, agent_id, wait_ends, wait_ms, wait_boot,
-                     wait_until, wait_reason, wait_message FROM turns WHERE session_id = ?2",
-                rusqlite::params![copy, session.as_str()],
-            )?;
-        }
-        Ok(())
-    });
+    harness.copy_waiting(&session, 5000);
     let among = best(&mut look);
     // As many that have ended: the file is as large.
     by_hand(&harness, "UPDATE turns SET state = 'cancelled', ended_at = created_at");
     let alone = best(&mut look);
     println!("20 looks at the queue: {among:?} among 10,000 that wait, {alone:?} among none");
-    // One that looked at each of them would take hundreds of times as long.
-    assert!(among < alone * 4, "{among:?} among 10,000, {alone:?} alone");
+    assert!(among < alone * 2, "{among:?} among 10,000, {alone:?} alone");
 }

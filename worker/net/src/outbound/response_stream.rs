@@ -24,14 +24,14 @@ const MAX_BUFFER_BYTES: usize = 64 * 1024;
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 /// An answer whose head has come.
-pub(super) struct Exchange {
+pub(super) struct ResponseStream {
     /// Absent when the connection has ended; the body gets the error.
     driver: Option<Driver>,
     head: Response<()>,
     body: Incoming,
 }
 
-impl Exchange {
+impl ResponseStream {
     /// Connects to the first of these addresses that can be, within the limit, and asks. Holds one
     /// descriptor.
     pub(super) async fn open(

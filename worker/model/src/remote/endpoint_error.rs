@@ -15,7 +15,7 @@ const MAX_WORDS: usize = 8;
 
 /// An error, taken apart.
 #[derive(Debug, Default)]
-pub(crate) struct Fault {
+pub(crate) struct EndpointError {
     status: Option<u16>,
     /// Its type, code and status as words, in lower case.
     words: Vec<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Fault {
     window: Option<u64>,
 }
 
-impl Fault {
+impl EndpointError {
     /// The error that an answer with status 200 is; none when it is none. Endpoints write
     /// `{"error": {..}}`, `{"error": ".."}`, `[{"error": ..}]`, `{"object": "error", ..}`,
     /// `{"type": "error", ..}`, and without choices `{"message"}`, `{"detail"}`, `{"msg"}`,
@@ -188,21 +188,21 @@ mod tests {
     use super::*;
 
     fn failure(status: Option<u16>, body: &Value) -> Failure {
-        Fault::of(body).failure(status, None)
+        EndpointError::of(body).failure(status, None)
     }
 
     #[test]
     fn only_what_may_pass_is_asked_again() {
         for status in [408, 409, 425, 500, 501, 520] {
-            let failure = Fault::text("").failure(Some(status), None);
+            let failure = EndpointError::text("").failure(Some(status), None);
             assert!(matches!(failure, Failure::Transient { .. }), "{status}");
         }
         for status in [429, 502, 503, 504, 529] {
-            let failure = Fault::text("").failure(Some(status), None);
+            let failure = EndpointError::text("").failure(Some(status), None);
             assert!(matches!(failure, Failure::Busy { .. }), "{status}");
         }
         for status in [201, 301, 307, 400, 401, 403, 404, 422] {
-            let failure = Fault::text("").failure(Some(status), None);
+            let failure = EndpointError::text("").failure(Some(status), None);
             assert!(matches!(failure, Failure::Refused { status: is, .. } if is == status));
         }
     }
@@ -223,7 +223,8 @@ mod tests {
             json!({"detail": [{"loc": ["body"], "msg": "no luck"}]}),
             json!({"error": "Bad Request", "message": "no luck"}),
         ] {
-            let fault = Fault::within(&answer).unwrap_or_else(|| panic!("{answer} is an error"));
+            let fault =
+                EndpointError::within(&answer).unwrap_or_else(|| panic!("{answer} is an error"));
             assert!(fault.failure(None, None).message().contains("no luck"), "{answer}");
         }
         for answer in [
@@ -233,7 +234,7 @@ mod tests {
             json!({"id": "1", "error": {}}),
             json!({"base_resp": {"status_code": 0, "status_msg": "success"}, "choices": []}),
         ] {
-            assert!(Fault::within(&answer).is_none(), "{answer} is none");
+            assert!(EndpointError::within(&answer).is_none(), "{answer} is none");
         }
     }
 
