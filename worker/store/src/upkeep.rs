@@ -64,8 +64,8 @@ impl Store {
         self.inner.upkeep.notified().await;
     }
 
-    /// Makes the file smaller by the pages that [`Writer::vacuum`] gave back, where no reader is in
-    /// the way; else the file is when its log is next brought into it.
+    /// Has the writer bring its log into the file before its next write, so that the file is smaller by
+    /// the pages that were given back. Where a reader is in the way, that is left to a later time.
     ///
     /// # Errors
     /// As [`Store::write`].
